@@ -1,0 +1,1 @@
+"""A distributed load harness for agent memories."""

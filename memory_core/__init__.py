@@ -1,0 +1,1 @@
+"""An agent-memory store: three tiers on RocksDB, similarity search by FAISS."""
