@@ -86,9 +86,8 @@ install_env() {
         started_s=$(date +%s)
         if is_whole; then
             # An extra that is there stays.
-            extra=$(sed -n 's/^extra //p' "$venv/.stamp")${extra:+dev}
-            extra=${extra:+dev}
-            rm -f "$venv/.stamp"
+            extra=${extra:-$(sed -n 's/^extra //p' "$venv/.stamp")}
+            rm "$venv/.stamp"
         else
             make_venv
         fi
@@ -113,12 +112,12 @@ make_venv() {
         rm -rf "$venv"
     fi
     say "creating .venv with Python $python_version"
-    "$python" -m venv "$venv" || fail 1 "$python could not make the environment $venv."
+    "$python" -m venv "$venv" >&2 || fail 1 "$python could not make the environment $venv."
 }
 
 # In a subshell. Standard output belongs to the command that follows: pip writes to a log.
 pip_install() (
-    cd -- "$root"
+    cd -- "$root" || exit
     unset PIP_TARGET PIP_PREFIX PIP_ROOT
     PIP_USER=0 "$venv/bin/python" -m pip --disable-pip-version-check --no-input install \
         --use-pep517 --editable ".${extra:+[$extra]}" >"$venv/install.log" 2>&1
@@ -160,6 +159,7 @@ choose_python() {
     oldest=${span% *}
     newest=$((${span#* } - 1))
     refusal=
+    remedy=
     if [ -n "${PYTHON-}" ]; then
         consider_python "$PYTHON" && return
     else
@@ -170,12 +170,12 @@ choose_python() {
             minor=$((minor + 1))
         done
     fi
-    fail 2 "${refusal:-${PYTHON:-python3} is not there or does not start}: install one of" \
-        "Python 3.$oldest to 3.$newest with its venv module (on Debian: apt-get install python3" \
-        "python3-venv), or name one with PYTHON=/path/to/python3."
+    fail 2 "${refusal:-"${PYTHON:-python3} is not there or does not start"}:" \
+        "install ${remedy:-"Python 3.$oldest to 3.$newest (Debian: python3 and python3-venv)"}," \
+        "or name another Python with PYTHON=/path/to/python3."
 }
 
-# consider_python COMMAND: whether it will do. $refusal says why the likeliest one would not.
+# consider_python COMMAND: whether it will do. If not, $refusal says why, of the likeliest one.
 consider_python() {
     python=$(PATH=$PATH_OF_CALLER && command -v -- "$1") || return 1
     verdict=$("$python" -E -c '
@@ -183,28 +183,33 @@ import sys, sysconfig
 oldest, newest = int(sys.argv[1]), int(sys.argv[2])
 version = sys.version.split()[0]
 if "PyPy" in sys.version:
-    print("PyPy " + version + ", for which Ray has no wheels")
+    print("not PyPy " + version)
 elif sysconfig.get_config_var("Py_GIL_DISABLED"):
-    print("free-threaded Python " + version + ", for which Ray has no wheels")
+    print("not free-threaded Python " + version)
 elif not (3, oldest) <= sys.version_info[:2] <= (3, newest):
-    print("Python " + version + ", which is not supported")
+    print("not Python " + version)
 else:
     try:
         import ensurepip, venv
-        print("ok " + version)
+        # Not the link in an active environment, which may be the one to be replaced.
+        print("ok " + version + " " + getattr(sys, "_base_executable", sys.executable))
     except ImportError:
-        print("Python " + version + " without ensurepip (Debian: python3.%d-venv)" % sys.version_info[1])
+        print("bare " + version)
 ' "$oldest" "$newest" 2>/dev/null) || return 1
     case $verdict in
     ok*)
-        python_version=${verdict#ok }
+        verdict=${verdict#ok }
+        python_version=${verdict%% *}
+        python=${verdict#* }
         return 0
         ;;
-    *ensurepip*)
-        refusal="$1 is $verdict"
+    bare*)
+        python_version=${verdict#bare }
+        refusal="$1 is Python $python_version without ensurepip"
+        remedy="Debian's package python${python_version%.*}-venv"
         ;;
-    *)
-        refusal=${refusal:-"$1 is $verdict"}
+    not*)
+        refusal=${refusal:-"$1 is ${verdict#not }, which is not supported"}
         ;;
     esac
     return 1
