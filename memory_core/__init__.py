@@ -1,1 +1,83 @@
-"""An agent-memory store: three tiers on RocksDB, similarity search by FAISS."""
+"""An agent-memory store: three tiers on RocksDB, similarity search by FAISS.
+
+In one process, call by call::
+
+    from memory_core import AgentMemorySystem, MemoryConfig
+
+    memory = AgentMemorySystem.get_instance(MemoryConfig(path="memories"))
+    memory.store_agent_state(agent_id="a", state_id="s1", state_data={"health": 0.9})
+    memory.retrieve_similar_states(agent_id="a", query_state={"health": 0.8}, k=1)
+
+`MemoryStore.execute` takes the same operations in batches, and `memory_core.client` speaks to
+shards that Ray hosts. DESIGN.md beside this file tells how it works and why.
+"""
+
+from memory_core.config import MemoryConfig
+from memory_core.encoder import Encoder, StateEncoder
+from memory_core.errors import (
+    BadInputError,
+    CorruptionError,
+    DatabaseError,
+    DeadlineError,
+    IncompatibleError,
+    LockedError,
+    MemoryCoreError,
+    OverloadedError,
+    StorageFullError,
+    UnavailableError,
+)
+from memory_core.ops import (
+    Counts,
+    Describe,
+    Described,
+    Done,
+    Failure,
+    Hit,
+    Hits,
+    Missing,
+    Moved,
+    Operation,
+    Record,
+    Result,
+    Retrieve,
+    Search,
+    Store,
+    Transition,
+)
+from memory_core.store import MemoryStore
+from memory_core.system import AgentMemorySystem, SimilarState
+
+__all__ = [
+    "AgentMemorySystem",
+    "BadInputError",
+    "CorruptionError",
+    "Counts",
+    "DatabaseError",
+    "DeadlineError",
+    "Describe",
+    "Described",
+    "Done",
+    "Encoder",
+    "Failure",
+    "Hit",
+    "Hits",
+    "IncompatibleError",
+    "LockedError",
+    "MemoryConfig",
+    "MemoryCoreError",
+    "MemoryStore",
+    "Missing",
+    "Moved",
+    "Operation",
+    "OverloadedError",
+    "Record",
+    "Result",
+    "Retrieve",
+    "Search",
+    "SimilarState",
+    "StateEncoder",
+    "StorageFullError",
+    "Store",
+    "Transition",
+    "UnavailableError",
+]

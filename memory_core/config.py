@@ -1,0 +1,88 @@
+"""What a memory store is made with: frozen, keyword-only, checked where it is made."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from memory_core.errors import BadInputError
+
+if TYPE_CHECKING:
+    from memory_core.encoder import Encoder
+
+__all__ = ["DURABILITIES", "MemoryConfig"]
+
+DURABILITIES = ("fsync", "os")
+
+_KIB = 1024
+_MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryConfig:
+    """The settings of one store.
+
+    Attributes:
+        path: folder of the database; None keeps it in a private temporary folder that goes
+            with the store.
+        dimension: length of the vectors; 4 bytes each a memory and dimension, in memory and on
+            disk. Search time grows with it.
+        encoder: turns states into vectors; None is `StateEncoder(dimension)`. Its name, version
+            and dimension are stored with the database and checked when it is opened.
+        durability: ``"fsync"`` acknowledges a write once it is on the disk (one fsync for a
+            batch); ``"os"`` once the operating system has it: faster for single stores, and safe
+            against a killed process but not against a power cut.
+        stm_capacity: memories that an agent's short-term tier holds before the oldest and least
+            important move to the intermediate tier.
+        im_capacity: the same for the intermediate tier; what leaves it goes to the long-term
+            tier, which has no limit.
+        max_state_bytes: largest packed state that is accepted.
+        payload_cache_bytes: bound on recently stored states that are kept in memory, so that
+            reading them costs no database look-up.
+        write_buffer_bytes: RocksDB's memtable for each tier; larger means fewer, larger flushes.
+        block_cache_bytes: RocksDB's cache of what it read from disk, shared by the tiers.
+
+    Raises:
+        BadInputError: a value is of the wrong type or out of range; names the field.
+    """
+
+    path: str | os.PathLike[str] | None = None
+    dimension: int = 64
+    encoder: Encoder | None = None
+    durability: str = "fsync"
+    stm_capacity: int = 1_000
+    im_capacity: int = 100_000
+    max_state_bytes: int = 32 * _MIB
+    payload_cache_bytes: int = 64 * _MIB
+    write_buffer_bytes: int = 64 * _MIB
+    block_cache_bytes: int = 64 * _MIB
+
+    def __post_init__(self) -> None:
+        if self.path is not None and not isinstance(self.path, str | os.PathLike):
+            raise BadInputError("path", f"must be a folder's path or None, not {self.path!r}")
+        if self.path is not None and not os.fspath(self.path):
+            raise BadInputError("path", "is empty; name a folder, or leave it out")
+        _require_int("dimension", self.dimension, 1, 65_536)
+        _require_int("stm_capacity", self.stm_capacity, 1)
+        _require_int("im_capacity", self.im_capacity, 1)
+        _require_int("max_state_bytes", self.max_state_bytes, 1, 1024 * _MIB)
+        _require_int("payload_cache_bytes", self.payload_cache_bytes, 0)
+        _require_int("write_buffer_bytes", self.write_buffer_bytes, 64 * _KIB)
+        _require_int("block_cache_bytes", self.block_cache_bytes, 64 * _KIB)
+        if self.durability not in DURABILITIES:
+            raise BadInputError("durability", f"must be fsync or os, not {self.durability!r}")
+        if self.encoder is not None and self.encoder.dimension != self.dimension:
+            raise BadInputError(
+                "encoder",
+                f"makes vectors of {self.encoder.dimension} dimensions, but dimension is "
+                f"{self.dimension}; give both the same",
+            )
+
+
+def _require_int(field: str, value: object, low: int, high: int | None = None) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise BadInputError(field, f"must be a whole number, not {value!r}")
+    if value < low or (high is not None and value > high):
+        bounds = f"at least {low:,}" if high is None else f"from {low:,} to {high:,}"
+        raise BadInputError(field, f"must be {bounds}, not {value:,}")

@@ -1,0 +1,352 @@
+"""How a batch of operations is applied: to the tables in memory and to one write batch.
+
+Nothing here writes to the disk. `Execution.run` gives back the write batch, which the store
+commits before it acknowledges anything; until then the tables are ahead of the database, and a
+commit that fails has the store make them again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from memory_core.config import MemoryConfig
+from memory_core.encoder import Encoder
+from memory_core.errors import BadInputError, CorruptionError, MemoryCoreError, UnavailableError
+from memory_core.index import Searcher
+from memory_core.log import Batch, Log
+from memory_core.memories import AgentMemories, TierTable
+from memory_core.ops import (
+    DONE,
+    MISSING,
+    TIERS,
+    Describe,
+    Described,
+    Failure,
+    Hit,
+    Hits,
+    Moved,
+    Operation,
+    Record,
+    Result,
+    Retrieve,
+    Search,
+    Store,
+    Transition,
+    validate,
+)
+from memory_core.payload import unpack_state
+from memory_core.payload_cache import PayloadCache
+from memory_core.record import HEADER, payload_of
+from memory_core.tables import Tables
+from memory_core.tiering import demotion_count, lowest_retention, retention, transition_count
+
+__all__ = ["Applied", "Execution"]
+
+_STM = 0
+_TIER_NUMBERS = {**{tier: (number,) for number, tier in enumerate(TIERS)}, "all": (0, 1, 2)}
+
+_Vector = npt.NDArray[np.float32]
+
+
+@dataclass(slots=True)
+class Applied:
+    """What became of a batch, before it is committed."""
+
+    results: list[Any]
+    batch: Batch
+    writes: list[int] = field(default_factory=list)
+    # values that this batch has written and the database does not have yet, by key
+    pending: dict[bytes, bytes] = field(default_factory=dict)
+
+
+class Execution:
+    """Applies batches to the tables of one store. Not thread-safe: the store calls it in turn."""
+
+    def __init__(
+        self,
+        config: MemoryConfig,
+        encoder: Encoder,
+        log: Log,
+        tables: Tables,
+        cache: PayloadCache,
+    ) -> None:
+        self._config = config
+        self._encoder = encoder
+        self._dimension = encoder.dimension
+        self._log = log
+        self._tables = tables
+        self._cache = cache
+        self._searcher = Searcher(encoder.dimension)
+        self._capacities = (config.stm_capacity, config.im_capacity)
+
+    def run(self, operations: Sequence[Operation], now_ns: int, refusal: str | None) -> Applied:
+        """Apply operations in their order.
+
+        Args:
+            operations: what to do.
+            now_ns: wall clock, stored with each memory.
+            refusal: why writes are refused, or None.
+        """
+        applied = Applied([None] * len(operations), self._log.batch())
+        results = applied.results
+        vectors = self._vectors(operations, results)
+        for position, operation in enumerate(operations):
+            if results[position] is not None:
+                continue
+            kind = type(operation)
+            if kind is Retrieve:
+                results[position] = self._retrieve(operation, applied)  # type: ignore[arg-type]
+            elif kind is Search:
+                results[position] = self._search(
+                    operation,  # type: ignore[arg-type]
+                    vectors[position],
+                    applied,
+                )
+            elif kind is Describe:
+                results[position] = self._describe(operation.agent_id)
+            elif refusal is not None:
+                results[position] = Failure.of(UnavailableError(refusal))
+            else:
+                applied.writes.append(position)
+                if kind is Store:
+                    self._store(
+                        operation,  # type: ignore[arg-type]
+                        vectors[position],
+                        now_ns,
+                        applied,
+                    )
+                    results[position] = DONE
+                else:
+                    results[position] = self._transition(operation, applied)  # type: ignore[arg-type]
+        return applied
+
+    def _vectors(
+        self, operations: Sequence[Operation], results: list[Result | None]
+    ) -> dict[int, _Vector]:
+        """Vectors by position, encoded together; what is wrong gets its failure here."""
+        vectors: dict[int, _Vector] = {}
+        states: list[dict[str, Any]] = []
+        owners: list[int] = []
+        max_bytes = self._config.max_state_bytes
+        for position, operation in enumerate(operations):
+            try:
+                validate(operation)
+                kind = type(operation)
+                if kind is not Store and kind is not Search:
+                    continue
+                payload = operation.payload  # type: ignore[union-attr]
+                if payload is not None and len(payload) > max_bytes:
+                    raise BadInputError(
+                        "state_data", f"is {len(payload):,} bytes packed; at most {max_bytes:,}"
+                    )
+                ready = operation.vector  # type: ignore[union-attr]
+                if ready is not None:
+                    vectors[position] = self._ready_vector(ready)
+                else:
+                    states.append(unpack_state(payload))
+                    owners.append(position)
+            except BadInputError as error:
+                results[position] = Failure.of(error)
+        if states:
+            self._encode(states, owners, vectors, results)
+        return vectors
+
+    def _encode(
+        self,
+        states: list[dict[str, Any]],
+        owners: list[int],
+        vectors: dict[int, _Vector],
+        results: list[Result | None],
+    ) -> None:
+        try:
+            matrix = _checked_matrix(self._encoder.encode(states), len(states), self._dimension)
+        except Exception as error:
+            if len(states) > 1:  # one by one, so that only what is wrong fails
+                for state, owner in zip(states, owners, strict=True):
+                    self._encode([state], [owner], vectors, results)
+                return
+            if not isinstance(error, MemoryCoreError):
+                error = BadInputError("state_data", f"the encoder refused it: {error}")
+            results[owners[0]] = Failure.of(error)
+            return
+        vectors.update(zip(owners, matrix, strict=True))
+
+    def _ready_vector(self, data: bytes) -> _Vector:
+        if type(data) is not bytes or len(data) != 4 * self._dimension:
+            given = len(data) // 4 if type(data) is bytes else type(data).__name__
+            raise BadInputError(
+                "vector", f"has {given} dimensions, but this database has {self._dimension}"
+            )
+        vector = np.frombuffer(data, np.float32)
+        norm = float(np.sqrt(np.dot(vector, vector, out=None).astype(np.float64)))
+        if not np.isfinite(vector).all():
+            raise BadInputError("vector", "holds NaN or infinity; its numbers must be finite")
+        if not np.isfinite(norm) or norm < 1e-30:
+            scaled = vector.astype(np.float64)
+            norm = float(np.linalg.norm(scaled))
+            if norm == 0.0:
+                raise BadInputError("vector", "is all zeros, which has no direction")
+            return (scaled / norm).astype(np.float32)
+        return vector / np.float32(norm)
+
+    def _store(self, operation: Store, vector: _Vector, now_ns: int, applied: Applied) -> None:
+        memories = self._tables.agent(operation.agent_id)
+        state_id = operation.state_id
+        key = memories.prefix + state_id.encode()
+        if memories.tables[1] is not None or memories.tables[2] is not None:
+            tier = memories.find(state_id)
+            if tier is not None and tier != _STM:
+                memories.table(tier).remove(state_id)
+                applied.batch.delete(tier, key)
+        self._tables.sequence = sequence = self._tables.sequence + 1
+        importance = float(operation.importance)
+        header = HEADER.pack(sequence, now_ns, importance, 0)
+        value = b"".join((header, vector.tobytes(), operation.payload))
+        applied.batch.put(_STM, key, value)
+        applied.pending[key] = value
+        self._cache.put(key, operation.payload)
+        table = memories.table(_STM)
+        table.put(state_id, vector, sequence, importance)
+        if len(table) > self._capacities[_STM]:
+            self._make_room(memories, _STM, applied)
+
+    def _make_room(self, memories: AgentMemories, tier: int, applied: Applied) -> None:
+        table = memories.table(tier)
+        count = demotion_count(len(table), self._capacities[tier])
+        if count:
+            rows = lowest_retention(table.sequences, table.importances, count)
+            self._demote(memories, tier, [table.ids[row] for row in rows], applied)
+
+    def _demote(
+        self, memories: AgentMemories, tier: int, state_ids: list[str], applied: Applied
+    ) -> None:
+        """Move memories of one agent from ``tier`` to the one below, in one write batch."""
+        table, below = memories.table(tier), memories.table(tier + 1)
+        keys = [memories.prefix + state_id.encode() for state_id in state_ids]
+        values = self._values(tier, keys, applied)
+        for state_id, key, value in zip(state_ids, keys, values, strict=True):
+            row = table.rows[state_id]
+            below.put(
+                state_id, table.index.vectors[row], table.sequences[row], table.importances[row]
+            )
+            table.remove(state_id)
+            applied.batch.delete(tier, key)
+            applied.batch.put(tier + 1, key, value)
+            applied.pending[key] = value
+        if tier + 1 < len(self._capacities) and len(below) > self._capacities[tier + 1]:
+            self._make_room(memories, tier + 1, applied)
+
+    def _values(self, tier: int, keys: list[bytes], applied: Applied) -> list[bytes]:
+        """Whole values of keys that the tables say are in ``tier``."""
+        pending = applied.pending
+        unwritten = [key for key in keys if key not in pending]
+        stored = dict(zip(unwritten, self._log.get_many(tier, unwritten), strict=True))
+        values = []
+        for key in keys:
+            value = pending.get(key) or stored.get(key)
+            if value is None:
+                raise CorruptionError(
+                    self._log.path, f"the record {key!r} has gone from {TIERS[tier]}"
+                )
+            values.append(value)
+        return values
+
+    def _payload(self, tier: int, key: bytes, applied: Applied) -> bytes:
+        payload = self._cache.get(key)
+        if payload is None:
+            payload = payload_of(self._values(tier, [key], applied)[0], self._dimension)
+        return payload
+
+    def _retrieve(self, operation: Retrieve, applied: Applied) -> Result:
+        memories = self._tables.agents.get(operation.agent_id)
+        if memories is None:
+            return MISSING
+        state_id = operation.state_id
+        tier = memories.find(state_id)
+        if tier is None or (operation.tier != "all" and operation.tier != TIERS[tier]):
+            return MISSING
+        key = memories.prefix + state_id.encode()
+        return Record(self._payload(tier, key, applied), TIERS[tier])
+
+    def _search(self, operation: Search, query: _Vector, applied: Applied) -> Result:
+        memories = self._tables.agents.get(operation.agent_id)
+        if memories is None:
+            return Hits([])
+        found: list[tuple[float, int, int, TierTable]] = []
+        for tier in _TIER_NUMBERS[operation.tier]:
+            table = memories.tables[tier]
+            if table is not None and table.ids:
+                scores, rows = self._searcher.search(table.index, query, operation.k)
+                found += [
+                    (score, tier, row, table) for score, row in zip(scores, rows, strict=True)
+                ]
+        if operation.tier == "all" and len(found) > operation.k:
+            found.sort(key=_score, reverse=True)
+            del found[operation.k :]
+        prefix = memories.prefix
+        cached = self._cache.get
+        hits = []
+        for score, tier, row, table in found:
+            state_id = table.ids[row]
+            key = prefix + state_id.encode()
+            payload = cached(key)
+            if payload is None:
+                payload = self._payload(tier, key, applied)
+            hits.append(Hit(state_id, score, TIERS[tier], payload))
+        return Hits(hits)
+
+    def _transition(self, operation: Transition, applied: Applied) -> Result:
+        tier = TIERS.index(operation.to) - 1
+        if operation.agent_id is None:
+            chosen = dict(self._tables.agents)
+        else:
+            memories = self._tables.agents.get(operation.agent_id)
+            chosen = {} if memories is None else {operation.agent_id: memories}
+        owners, scores, sequences = [], [], []
+        for agent_id, memories in chosen.items():
+            table = memories.tables[tier]
+            if table is not None and table.ids:
+                owners += [(agent_id, state_id) for state_id in table.ids]
+                scores.append(retention(table.sequences, table.importances))
+                sequences.append(np.array(table.sequences))
+        count = transition_count(len(owners), operation.percentage)
+        if not count:
+            return Moved(0)
+        order = np.lexsort((np.concatenate(sequences), np.concatenate(scores)))[:count]
+        moving: dict[str, list[str]] = {}
+        for position in order.tolist():
+            agent_id, state_id = owners[position]
+            moving.setdefault(agent_id, []).append(state_id)
+        for agent_id, state_ids in moving.items():
+            self._demote(chosen[agent_id], tier, state_ids, applied)
+        return Moved(count)
+
+    def _describe(self, agent_id: str | None) -> Result:
+        agents = self._tables.agents
+        known = len(agents) if agent_id is None else int(agent_id in agents)
+        return Described(known, self._tables.counts(agent_id))
+
+
+def _score(found: tuple[float, int, int, TierTable]) -> float:
+    return found[0]
+
+
+def _checked_matrix(matrix: Any, count: int, dimension: int) -> _Vector:
+    """What an encoder gave, in unit rows of shape (count, dimension)."""
+    matrix = np.ascontiguousarray(matrix, dtype=np.float32)
+    if matrix.shape != (count, dimension):
+        raise BadInputError(
+            "encoder", f"gave the shape {matrix.shape}; it must be ({count}, {dimension})"
+        )
+    squares = np.einsum("ij,ij->i", matrix, matrix)
+    if abs(squares - 1.0).max() > 1e-4:
+        norms = np.sqrt(squares, dtype=np.float64)
+        if not np.isfinite(norms).all() or norms.min() == 0.0:
+            raise BadInputError("encoder", "gave a vector that is zero or not finite")
+        matrix = (matrix / norms[:, None]).astype(np.float32)
+    return matrix

@@ -1,0 +1,195 @@
+"""`MemoryStore`: the store in one process, with one entry, ``execute(batch) -> results``.
+
+How a group of batches is executed (by one thread at a time, see `memory_core.group_commit`):
+
+1. Each operation is checked by itself, and every state that needs a vector is encoded in one
+   call.
+2. The operations are applied in their order, so that a batch reads its own writes: to the
+   tables in memory, and to one RocksDB write batch.
+3. The write batch is written and, with ``durability="fsync"``, synced. Only then is anything
+   acknowledged.
+
+When the third step fails, or an interrupt breaks in, the tables are made again from RocksDB
+before the next batch. After a failed write or fsync the store refuses writes until it is opened
+anew: nobody can say what the disk would hold.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from memory_core.config import MemoryConfig
+from memory_core.encoder import Encoder, StateEncoder
+from memory_core.errors import (
+    BadInputError,
+    IncompatibleError,
+    MemoryCoreError,
+    UnavailableError,
+)
+from memory_core.execution import Execution
+from memory_core.group_commit import GroupCommit
+from memory_core.log import Log
+from memory_core.ops import Failure, Operation, Result
+from memory_core.payload_cache import PayloadCache
+from memory_core.record import FORMAT_VERSION
+from memory_core.tables import Tables
+
+__all__ = ["MemoryStore"]
+
+
+@dataclass(slots=True)
+class _Work:
+    """One caller's batch, and what came of it; times are of the monotonic clock."""
+
+    operations: Sequence[Operation]
+    results: list[Result] = field(default_factory=list)
+    started_ns: int = 0
+    finished_ns: int = 0
+
+
+class MemoryStore:
+    """An agent-memory store on a folder. Thread-safe; one process at a time.
+
+    Args:
+        config: must have a ``path``.
+        clock: wall clock in nanoseconds, for the time that is stored with each memory.
+
+    Raises:
+        BadInputError: no path, or the folder holds something else.
+        LockedError: another store has the folder open.
+        IncompatibleError: the database was made with another encoder, dimension or format.
+        CorruptionError: files are damaged; names the file.
+    """
+
+    def __init__(self, config: MemoryConfig, *, clock: Callable[[], int] = time.time_ns) -> None:
+        if config.path is None:
+            raise BadInputError("path", "is missing; name a folder")
+        self.path = os.fspath(config.path)
+        self.config = config
+        self.encoder: Encoder = config.encoder or StateEncoder(config.dimension)
+        self._clock = clock
+        self._log = Log(self.path, config)
+        try:
+            _check_identity(self._log, self.encoder)
+            self._tables = Tables(config.dimension)
+            self._tables.load(self._log)
+        except BaseException:
+            self._log.close()
+            raise
+        self._cache = PayloadCache(config.payload_cache_bytes)
+        self._execution = Execution(config, self.encoder, self._log, self._tables, self._cache)
+        self._commit = GroupCommit(self._run)
+        self._refusal: str | None = None
+        self._stale = False
+
+    def execute(self, batch: Sequence[Operation]) -> list[Result]:
+        """Execute a batch as if one operation after another; one result for each, in order.
+
+        What is wrong with an operation is a `Failure` in its place. When this returns, each
+        store that is `Done` is durable as configured.
+
+        Raises:
+            UnavailableError: the store is closed.
+        """
+        return self.execute_timed(batch)[0]
+
+    def execute_timed(self, batch: Sequence[Operation]) -> tuple[list[Result], int, int]:
+        """`execute`, and when the batch was begun and when it was durable.
+
+        Both are of ``time.perf_counter_ns``; batches that were committed together share them.
+        """
+        work = _Work(batch)
+        self._commit.submit(work)
+        return work.results, work.started_ns, work.finished_ns
+
+    def close(self) -> None:
+        """Close the files. What was acknowledged stays; later calls raise UnavailableError."""
+        self._commit.submit(_CLOSE)
+
+    def __enter__(self) -> MemoryStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _run(self, group: list[_Work]) -> None:
+        if any(work is _CLOSE for work in group):
+            self._log.close()
+            group = [work for work in group if work is not _CLOSE]
+        if self._log.closed and group:
+            raise UnavailableError("the store is closed; open it again")
+        started_ns = time.perf_counter_ns()
+        operations: Sequence[Operation]
+        if len(group) == 1:
+            operations = group[0].operations
+        else:
+            operations = [operation for work in group for operation in work.operations]
+        results = self._apply(operations)
+        finished_ns = time.perf_counter_ns()
+        position = 0
+        for work in group:
+            work.results = results[position : position + len(work.operations)]
+            position += len(work.operations)
+            work.started_ns, work.finished_ns = started_ns, finished_ns
+
+    def _apply(self, operations: Sequence[Operation]) -> list[Result]:
+        if self._stale:
+            self._make_again()
+        self._stale = True  # until the batch is through: an interrupt may strike anywhere
+        applied = self._execution.run(operations, self._clock(), self._refusal)
+        if applied.batch.count:
+            try:
+                self._log.write(applied.batch)
+                if self.config.durability == "fsync":
+                    self._log.sync()
+            except MemoryCoreError as error:
+                self._refusal = f"a write failed; open the store again ({error})"
+                for position in applied.writes:
+                    applied.results[position] = Failure.of(error)
+                return applied.results
+        self._stale = False
+        return applied.results
+
+    def _make_again(self) -> None:
+        """Bring the tables back to what the database holds."""
+        self._cache.clear()
+        self._tables.clear()
+        self._tables.load(self._log)
+        self._stale = False
+
+
+_CLOSE = _Work(())
+
+
+def _check_identity(log: Log, encoder: Encoder) -> None:
+    """Note what a new database is made with; refuse one that was made with something else."""
+    identity = {
+        "format": FORMAT_VERSION,
+        "encoder": encoder.name,
+        "encoder_version": encoder.version,
+        "dimension": encoder.dimension,
+    }
+    stored = log.get_meta("identity")
+    if stored is None:
+        if not log.created and not log.is_empty():
+            raise IncompatibleError(log.path, "is a RocksDB database of something else")
+        log.put_meta("identity", json.dumps(identity).encode())
+        return
+    found = json.loads(stored)
+    names = {
+        "format": "format",
+        "dimension": "dimension",
+        "encoder": "encoder",
+        "encoder_version": "encoder version",
+    }
+    for key, name in names.items():
+        if found.get(key) != identity[key]:
+            raise IncompatibleError(
+                log.path,
+                f"was made with {name} {found.get(key)!r}, but is opened with "
+                f"{identity[key]!r}; open it with the same, or use another folder",
+            )
