@@ -59,6 +59,8 @@ print("pip says this")
 gate = root / "pip.gate"
 while gate.exists():
     time.sleep(0.02)
+if "PIP_TARGET" in os.environ:
+    sys.exit("this would go elsewhere")
 if (root / "pip.fails").exists():
     sys.exit("no such thing as faiss-cpu")
 for name in ["harness", "ruff", "mypy", "lint-imports"]:
@@ -303,6 +305,18 @@ def test_killed_installation_is_redone(checkout: Checkout):
     assert done.returncode == 0
     assert "replacing .venv" in done.stderr
     assert len(checkout.installs) == 2
+
+
+def test_killed_change_is_redone(checkout: Checkout):
+    """An environment in which a change was being installed when that was killed is made anew."""
+    checkout.run("run")
+    gate = checkout.stall_pip()
+    process = checkout.start("test")
+    until(lambda: len(checkout.installs) == 2)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=WAIT_S)
+    gate.unlink()
+    assert "replacing .venv" in checkout.run("run").stderr
 
 
 def test_interrupted_installation_ends_with_130(checkout: Checkout):
