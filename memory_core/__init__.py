@@ -26,6 +26,7 @@ from memory_core.errors import (
     StorageFullError,
     UnavailableError,
 )
+from memory_core.face import MemoryFace, SimilarState
 from memory_core.ops import (
     Counts,
     Describe,
@@ -45,7 +46,7 @@ from memory_core.ops import (
     Transition,
 )
 from memory_core.store import MemoryStore
-from memory_core.system import AgentMemorySystem, SimilarState
+from memory_core.system import AgentMemorySystem
 
 __all__ = [
     "AgentMemorySystem",
@@ -65,6 +66,7 @@ __all__ = [
     "LockedError",
     "MemoryConfig",
     "MemoryCoreError",
+    "MemoryFace",
     "MemoryStore",
     "Missing",
     "Moved",

@@ -106,6 +106,11 @@ class MemoryStore:
         self._commit.submit(work)
         return work.results, work.started_ns, work.finished_ns
 
+    @property
+    def refusal(self) -> str | None:
+        """Why the store refuses writes until it is opened again, or None."""
+        return self._refusal
+
     def close(self) -> None:
         """Close the files. What was acknowledged stays; later calls raise UnavailableError."""
         self._commit.submit(_CLOSE)

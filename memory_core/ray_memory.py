@@ -1,0 +1,71 @@
+"""`RayMemory`: the call-by-call face of a memory whose shards Ray hosts."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
+
+from memory_core.client import MemoryClient
+from memory_core.face import MemoryFace
+from memory_core.ops import Operation, Result
+from memory_core.shard import RayTransport, find_shards
+
+__all__ = ["RayMemory"]
+
+_Result = TypeVar("_Result")
+
+
+class RayMemory(MemoryFace):
+    """A running memory, found by its name; Ray must be connected (``ray.init``).
+
+    Thread-safe: calls of several threads gather in one pipelining client, which runs on an
+    event loop in a thread of its own.
+
+    Args:
+        name: the memory's.
+        client_options: keyword arguments of `MemoryClient`.
+
+    Raises:
+        UnavailableError: no memory of that name answers.
+    """
+
+    def __init__(self, name: str, **client_options: Any) -> None:
+        self.shards = find_shards(name)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name=f"memory-client-{name}", daemon=True
+        )
+        self._thread.start()
+        self._client = self._wait(self._connect(name, client_options))
+
+    def execute(self, batch: Sequence[Operation]) -> list[Result]:
+        """Many operations at once; those of one agent in their order."""
+        return self._wait(self._execute(batch))
+
+    def close(self) -> None:
+        """Wait for what is in flight and end the client; the shards go on."""
+        if self._thread.is_alive():
+            self._wait(self._client.drain())
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+
+    def __enter__(self) -> RayMemory:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def _connect(self, name: str, options: dict[str, Any]) -> MemoryClient:
+        return MemoryClient(RayTransport(name, len(self.shards)), len(self.shards), **options)
+
+    async def _execute(self, batch: Sequence[Operation]) -> list[Result]:
+        return await asyncio.gather(*(self._client.call(operation) for operation in batch))
+
+    def _execute_one(self, operation: Operation) -> Result:
+        return self._wait(self._client.call(operation))
+
+    def _wait(self, coroutine: Coroutine[Any, Any, _Result]) -> _Result:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
