@@ -1,0 +1,216 @@
+"""The summary of a run: every figure of ``summary.json``, from the files of its directory.
+
+Invariants
+- Only rows of the ``measure`` phase count, and every one of them does: a failed operation has a
+  response time too, and ``all.count`` is ``operations``.
+- Every summary of a schema version has the same paths to figures, whatever the run: what was
+  not measured is None, so a threshold can be checked before anything runs.
+- Plain Python numbers, None instead of NaN: it is JSON as it stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from harness.analysis.agents import agent_figures
+from harness.analysis.latency import latency_figures
+from harness.analysis.limits import Utilisation, what_limited
+from harness.analysis.resources import NODE, resource_figures
+from harness.analysis.rows import COLUMNS, TIMES, MeasuredRows, read_measured
+from harness.analysis.validity import Validity, validity
+from harness.analysis.verdicts import verdicts
+from harness.rundir_reader import RunReader
+from harness.schema import OPERATIONS, OUTCOMES, ROLES, SCHEMA_VERSION, SUCCESSES
+
+__all__ = ["IN_PROCESS_TARGETS", "Summary", "summarise", "summarise_rows"]
+
+Summary = dict[str, Any]
+
+# Targets whose store works inside the cohorts' own processes.
+IN_PROCESS_TARGETS = frozenset({"embedded"})
+_MIB = 2**20
+
+
+def summarise(reader: RunReader) -> Summary:
+    """Sum up a run directory; a run without a single row gives zeros and None.
+
+    Holds about 50 bytes an operation while it works.
+    """
+    open_loop = reader.run.get("plan", {}).get("rate") is not None
+    rows = read_measured(reader.operation_batches(COLUMNS), with_lag=open_loop)
+    samples = (reader.nodes(), reader.processes(), reader.loadgen())
+    return summarise_rows(rows, *samples, run=reader.run, damaged_files=reader.damaged_files)
+
+
+def summarise_rows(
+    rows: MeasuredRows,
+    nodes: pa.Table,
+    processes: pa.Table,
+    loadgen: pa.Table,
+    *,
+    run: Mapping[str, Any],
+    damaged_files: int = 0,
+) -> Summary:
+    """Sum up what was read of a run; `summarise` reads it."""
+    plan = run.get("plan", {})
+    open_loop = plan.get("rate") is not None
+    times = _times(rows)
+    resources = resource_figures(nodes, processes, rows.window)
+    believed = validity(loadgen, rows.cohort_windows, open_loop=open_loop)
+    summary = _counts(rows) | times.pop("response") | times
+    summary["batch_ops"] = _batch_figures(rows)
+    summary["attempts_max"] = rows.attempts_max
+    summary["agents"] = agent_figures(rows.spans)
+    summary["resources"] = resources
+    summary["cpu_us_per_operation"] = _cpu_per_operation(rows.operations, resources)
+    summary["efficiency"] = _efficiency(summary, resources)
+    summary["schedule"] = _schedule(rows, plan.get("rate"), believed)
+    limit = what_limited(_utilisation(rows, summary, plan))
+    summary["limit"] = {"kind": limit.kind, "sentence": limit.sentence}
+    summary["verdicts"] = verdicts(
+        believed, limit, summary["outcomes"], status=run.get("status"), damaged_files=damaged_files
+    )
+    return summary
+
+
+def _counts(rows: MeasuredRows) -> Summary:
+    """What was done and how fast; throughput is of operations that succeeded."""
+    outcomes = {name: rows.outcomes[name] for name in OUTCOMES}
+    failed = sum(count for name, count in outcomes.items() if name not in SUCCESSES)
+    duration_s = rows.window.duration_s if rows.window else 0.0
+    succeeded = rows.operations - failed
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "operations": rows.operations,
+        "failed": failed,
+        "outcomes": outcomes,
+        "duration_s": duration_s,
+        "throughput_ops_s": succeeded / duration_s if duration_s else 0.0,
+    }
+
+
+def _times(rows: MeasuredRows) -> dict[str, dict[str, Any]]:
+    """Figures of each time of `TIMES`, over all operations and by operation."""
+    masks = [rows.column("op") == code for code in range(len(OPERATIONS))]
+    figures = {}
+    for name in TIMES:
+        values = rows.column(name)  # one column in memory at a time
+        figures[name] = {"all": latency_figures(values)} | {
+            operation: latency_figures(values[mask])
+            for operation, mask in zip(OPERATIONS, masks, strict=True)
+        }
+    return figures
+
+
+def _batch_figures(rows: MeasuredRows) -> dict[str, float | None]:
+    """The size of the batch that an operation travelled in, as operations see it."""
+    sizes = rows.column("batch_ops")
+    if not sizes.size:
+        return {"mean": None, "p50": None, "max": None}
+    return {
+        "mean": float(sizes.mean()),
+        "p50": float(np.median(sizes.astype(np.float64))),
+        "max": int(sizes.max()),
+    }
+
+
+def _cpu_per_operation(operations: int, resources: Mapping[str, Any]) -> dict[str, float | None]:
+    """CPU time in microseconds for each operation, by role."""
+    figures: dict[str, float | None] = {}
+    for role in ROLES:
+        used_s = resources[role]["cpu_seconds"]
+        known = used_s is not None and operations > 0
+        figures[role] = used_s / operations * 1e6 if known else None
+    return figures
+
+
+def _efficiency(summary: Summary, resources: Mapping[str, Any]) -> dict[str, float | None]:
+    """What the run got for its CPU and memory, of all its processes together.
+
+    ``operations_per_cpu_second``: operations for a second of CPU. ``operations_per_cpu_percent``:
+    operations a second for each percent of one core. ``operations_per_mib``: operations for
+    each MiB held at most, of the processes' own memory (USS) where sampled, else resident.
+    """
+    roles = [resources[role] for role in ROLES]
+    cpu_s = sum(role["cpu_seconds"] or 0.0 for role in roles)
+    held = sum(role["uss_bytes_max"] or role["rss_bytes_max"] or 0.0 for role in roles)
+    operations, duration_s = summary["operations"], summary["duration_s"]
+    percent = 100 * cpu_s / duration_s if duration_s else 0.0
+    return {
+        "operations_per_cpu_second": operations / cpu_s if cpu_s else None,
+        "operations_per_cpu_percent": operations / duration_s / percent if percent else None,
+        "operations_per_mib": operations / (held / _MIB) if held else None,
+    }
+
+
+def _schedule(
+    rows: MeasuredRows, offered_rate_ops_s: float | None, believed: Validity
+) -> dict[str, Any]:
+    """How the schedule was kept; all but the timer lag is None in the closed loop.
+
+    ``lag`` is how much later than due an operation was issued, for whatever reason: the agent
+    may have been waiting for its operation before. ``timer_lag`` is the load generator's own.
+    """
+    figures: dict[str, Any] = {
+        "offered_rate_ops_s": offered_rate_ops_s,
+        "achieved_rate_ops_s": None,
+        "lag_p50_ms": None,
+        "lag_p99_ms": None,
+        "lag_max_ms": None,
+        "timer_lag_p99_ms": believed["timer_lag_p99_ms"],
+        "timer_lag_samples": believed["timer_lag_samples"],
+    }
+    if offered_rate_ops_s is None or rows.window is None:
+        return figures
+    lag = latency_figures(rows.column("lag"))
+    figures |= {f"lag_{name}": lag[name] for name in ("p50_ms", "p99_ms", "max_ms")}
+    if rows.window.duration_s > 0:
+        figures["achieved_rate_ops_s"] = rows.operations / rows.window.duration_s
+    return figures
+
+
+def _utilisation(rows: MeasuredRows, summary: Summary, plan: Mapping[str, Any]) -> Utilisation:
+    resources, duration_s = summary["resources"], summary["duration_s"]
+    cores_by_role = {
+        role: resources[role]["cpu_seconds"] / duration_s
+        for role in ROLES
+        if resources[role]["cpu_seconds"] is not None and duration_s
+    }
+    node = resources[NODE]
+    means_ms = {
+        name: (summary[name]["all"] if name != "response" else summary["all"])["mean_ms"] or 0.0
+        for name in ("response", "queue", "transport", "service")
+    }
+    agents_s = (summary["agents"]["duration_avg_s"] or 0.0) * summary["agents"]["count"]
+    at_work_s = means_ms["response"] / 1e3 * rows.operations
+    busy_s = max(rows.shard_busy_s.values(), default=0.0)
+    return Utilisation(
+        operations=rows.operations,
+        achieved_rate_ops_s=rows.operations / duration_s if duration_s else 0.0,
+        offered_rate_ops_s=plan.get("rate"),
+        cohorts=resources["cohort"]["processes"],
+        cohort_cores=_hundredth(resources["cohort"]["process_cpu_percent_avg"]),
+        shards=resources["shard"]["processes"],
+        shard_cores=_hundredth(resources["shard"]["process_cpu_percent_max"]),
+        cores_by_role=cores_by_role,
+        machine_busy_ratio=_hundredth(node["cpu_percent_busiest"]),
+        cpu_count=node["cpu_count"],
+        machines=max(node["nodes"], 1),
+        think_time_s=plan.get("think_time_s") or 0.0,
+        thinking_ratio=max(0.0, 1 - at_work_s / agents_s) if agents_s else 0.0,
+        shard_taken_up_ratio=min(1.0, busy_s / duration_s) if duration_s else 0.0,
+        response_ms=means_ms["response"],
+        queue_ms=means_ms["queue"],
+        transport_ms=means_ms["transport"],
+        service_ms=means_ms["service"],
+        fsync=plan.get("durability") == "fsync" and plan.get("target") != "noop",
+        in_process=plan.get("target") in IN_PROCESS_TARGETS,
+    )
+
+
+def _hundredth(percent: float | None) -> float | None:
+    return None if percent is None else percent / 100
