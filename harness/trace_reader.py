@@ -102,8 +102,13 @@ def _one_sentence(path: Path) -> Iterator[None]:
     except pa.ArrowException as error:
         raise bad_trace(path, f"is damaged or unreadable: {_first_line(error)}") from None
     except OSError as error:
-        reason = error.strerror or _first_line(error)
-        raise bad_trace(path, f"cannot be read: {reason}") from None
+        # pyarrow raises it for damage, too, and then without a number.
+        if error.errno is None:
+            raise bad_trace(path, f"is damaged or unreadable: {_first_line(error)}") from None
+        raise bad_trace(path, f"cannot be read: {error.strerror}") from None
+    except MemoryError:
+        # A length that damage made absurd, or a batch that really is as large.
+        raise bad_trace(path, "is damaged, or has a part larger than the memory") from None
     except UnicodeError:
         raise bad_trace(path, "holds text that is not UTF-8; record it again") from None
 
