@@ -463,6 +463,6 @@ def test_lint_runs_everything_and_fails_if_anything_did(checkout: Checkout):
     (checkout.root / "ruff.fails").touch()
     done = checkout.run("lint")
     assert done.returncode == 1
-    assert "failed: ruff ruff" in done.stderr
+    assert "scripts/lint: failed: ruff check ., ruff format --check .\n" in done.stderr
     for command in ["ruff check .", "ruff format --check .", "mypy --strict", "lint-imports"]:
         assert command in done.stdout
