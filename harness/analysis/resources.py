@@ -85,6 +85,7 @@ def resource_figures(
         load summed over machines, and bytes moved within the window.
     """
     columns = _arrays(processes)
+    columns["uss_bytes"] = _carried(columns, "uss_bytes")
     figures = {role: _role_figures(columns, role, window) for role in ROLES}
     figures[NODE] = _node_figures(_arrays(nodes), window)
     return figures
@@ -116,18 +117,39 @@ def _summed_by_tick(columns: _Columns, inside: _Mask, name: str, ticks: _Mask) -
     """Give, for each node, the role's sum at each tick; 0 at ticks that saw none of it."""
     values = columns[name]
     known = inside & ~np.isnan(values)
-    # A column that is sampled at some ticks only (USS) says nothing at the others.
-    sparse = bool((inside & np.isnan(values)).any())
     result = []
     for node in np.unique(columns["node_id"][known]):
         of_node = columns["node_id"] == node
-        universe = of_node & (known if sparse else ticks)
-        at_ns = np.unique(columns["wall_ns"][universe])
+        at_ns = np.unique(columns["wall_ns"][of_node & ticks])
         mine = of_node & known
         tick = np.searchsorted(at_ns, columns["wall_ns"][mine])
         sums = np.bincount(tick, values[mine], at_ns.size).astype(np.float64)
         result.append(_Series(at_ns, sums))
     return result
+
+
+def _carried(columns: _Columns, name: str) -> Floats:
+    """Fill the gaps of a column that is read at some ticks only, each process for itself.
+
+    A process has its last known value until the next, and its first one before that: processes
+    need not be read at the same ticks, and their sum is of all of them all the same.
+    """
+    values: Floats = columns[name]
+    rows = np.arange(values.size)
+    _, node = np.unique(columns["node_id"], return_inverse=True)
+    order = np.lexsort((columns["wall_ns"], columns["pid"], node))
+    process = np.stack([node[order], columns["pid"][order]])
+    begins = np.concatenate([[True], (process[:, 1:] != process[:, :-1]).any(axis=0)])[: rows.size]
+    ends = np.concatenate([begins[1:], [True]])[: rows.size]
+    sorted_values = values[order]
+    known = ~np.isnan(sorted_values)
+    # A process's first and last rows bound the filling, so nothing crosses to another.
+    before = np.maximum.accumulate(np.where(known | begins, rows, 0))
+    after = np.minimum.accumulate(np.where(known | ends, rows, rows.size)[::-1])[::-1]
+    filled = np.empty_like(values)
+    earlier = sorted_values[before]
+    filled[order] = np.where(np.isnan(earlier), sorted_values[after], earlier)
+    return filled
 
 
 def _average_and_maximum(series: list[_Series]) -> tuple[float | None, float | None]:

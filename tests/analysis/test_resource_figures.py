@@ -54,12 +54,29 @@ def test_cpu_seconds_are_what_the_counter_went_within_the_window(tables):
         assert shard["process_cpu_percent_max"] == pytest.approx(50.0)
 
 
-def test_sparse_uss_is_averaged_over_the_ticks_that_have_it(tables):
-    """Nulls between the dear samples neither lower the average nor break it."""
-    rows = _ticks(pid=1, uss_bytes=lambda tick: 100 if tick % 5 == 0 else None)
-    rows += _ticks(pid=2, uss_bytes=lambda tick: 50 if tick % 5 == 0 else None)
+def test_uss_that_is_read_now_and_then_is_carried_between(tables):
+    """Processes whose memory is read at different ticks still sum up, each with its latest."""
+    rows = _ticks(pid=1, uss_bytes=lambda tick: 100 if tick % 10 == 1 else None)
+    rows += _ticks(pid=2, uss_bytes=lambda tick: 50 if tick == 24 else None)
     shard = _figures(tables, rows)["shard"]
     assert (shard["uss_bytes_avg"], shard["uss_bytes_max"]) == (150, 150)
+
+
+def test_uss_that_was_never_read_is_none_and_taken_from_no_other(tables):
+    """A process without a reading has no value, whatever its neighbours have."""
+    rows = _ticks(pid=1, role="cohort", uss_bytes=100) + _ticks(pid=2) + _ticks(pid=3)
+    rows += _ticks(
+        pid=2, role="cohort", node_id="m", uss_bytes=lambda tick: 5 if tick == 30 else None
+    )
+    figures = _figures(tables, rows)
+    assert figures["shard"]["uss_bytes_avg"] is None
+    assert figures["cohort"]["uss_bytes_max"] == 105
+
+
+def test_a_reading_of_before_the_window_is_carried_into_it(tables):
+    """Memory that was read before the measured phase is what the process has within it."""
+    rows = _ticks(uss_bytes={2: 70, 29: 900}.get)
+    assert _figures(tables, rows)["shard"]["uss_bytes_max"] == 70
 
 
 def test_a_process_that_comes_late_counts_as_nothing_before(tables):
