@@ -380,6 +380,18 @@ def test_moved_checkout_gets_a_new_environment(checkout: Checkout, tmp_path: Pat
     assert f"VIRTUAL_ENV={moved}/.venv\n" in done.stdout
 
 
+def test_environment_of_another_place_and_python_is_made_anew_once(checkout: Checkout):
+    """What is written down is the Python of the new environment, not of the one it replaces."""
+    checkout.run("run")
+    stamp = checkout.root / ".venv" / ".stamp"
+    made_of = stamp.read_text()
+    stamp.write_text(made_of.replace(f"root {checkout.root}", "root /elsewhere"))
+    checkout.python("python3", "3.14.99")
+    checkout.run("run")
+    version = sys.version.split()[0]
+    assert stamp.read_text() == made_of.replace(f"python {version}", "python 3.14.99")
+
+
 def test_environment_without_its_python_is_made_anew(checkout: Checkout):
     """When the Python behind the environment has gone, another takes its place."""
     checkout.run("run")

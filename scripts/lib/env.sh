@@ -47,13 +47,13 @@ setup_checksum() {
     { sed '/^\[tool:/,$d' "$root/setup.cfg" && cat "$root/setup.py"; } | cksum
 }
 
-# stamp [dev]: the text that says what is installed.
+# stamp PYTHON_VERSION EXTRA: the text that says what is installed.
 stamp() {
-    printf 'root %s\npython %s\nsetup %s\nextra %s\n' \
-        "$root" "$python_version" "$(setup_checksum)" "$1"
+    printf 'root %s\npython %s\nsetup %s\nextra %s\n' "$root" "$1" "$(setup_checksum)" "$2"
 }
 
-# The environment was finished, in this place, and with the Python that is there now.
+# The environment was finished, in this place, and with the Python that is there now. If so, sets
+# $python_version.
 is_whole() {
     [ -f "$venv/.stamp" ] || return 1
     found=$("$venv/bin/python" -E -S -c 'import sys; print(sys.version.split()[0])' 2>/dev/null) ||
@@ -61,22 +61,23 @@ is_whole() {
     if [ -n "${PYTHON-}" ] && [ "$found" != "$python_version" ]; then
         return 1
     fi
+    [ "$(sed 2q "$venv/.stamp")" = "$(stamp "$found" '' | sed 2q)" ] || return 1
     python_version=$found
-    [ "$(sed 2q "$venv/.stamp")" = "$(stamp '' | sed 2q)" ]
 }
 
 # It holds what is asked for; what has the extra also serves those that do not need it.
 is_ready() {
     is_whole || return 1
     held=$(cat "$venv/.stamp")
-    [ "$held" = "$(stamp "$extra")" ] || [ "$held" = "$(stamp dev)" ]
+    [ "$held" = "$(stamp "$python_version" "$extra")" ] ||
+        [ "$held" = "$(stamp "$python_version" dev)" ]
 }
 
 install_env() {
     [ -w "$root" ] || fail 1 "cannot write to $root, where the environment belongs."
     if is_whole; then
         python=$venv/bin/python
-    elif [ -z "${PYTHON-}" ]; then
+    else
         choose_python
     fi
     trap 'exit 130' INT
@@ -89,6 +90,7 @@ install_env() {
             extra=${extra:-$(sed -n 's/^extra //p' "$venv/.stamp")}
             rm "$venv/.stamp"
         else
+            choose_python # again: what is_whole found may have gone while this waited
             make_venv
         fi
         say "installing the package and what it needs${extra:+, with the extra $extra}" \
@@ -98,7 +100,7 @@ install_env() {
             fail 1 "the installation failed: what pip said last is above, all of it in" \
                 "$venv/install.log."
         }
-        stamp "$extra" >"$venv/.stamp.new"
+        stamp "$python_version" "$extra" >"$venv/.stamp.new"
         mv "$venv/.stamp.new" "$venv/.stamp"
         say "installed in $(($(date +%s) - started_s)) s"
     fi
