@@ -106,11 +106,21 @@ def _git(git: str, root: Path, *arguments: str) -> str | None:
     command = [git, "--no-optional-locks", "-C", str(root), *arguments]
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=GIT_S_MAX, check=True
+            command,
+            capture_output=True,
+            text=True,
+            timeout=GIT_S_MAX,
+            check=True,
+            env=_git_environment(),
         )
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
         return None
     return done.stdout.strip()
+
+
+def _git_environment() -> dict[str, str]:
+    # Started from a git hook, GIT_DIR would name that hook's repository.
+    return {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
 
 
 def _cpu_model() -> str | None:

@@ -71,9 +71,9 @@ def check_out(path: Path) -> None:
     again, for what may have changed in between.
     """
     with _refusals(path):
-        if not os.path.lexists(path):
+        if not _is_there(path):
             parent = path.absolute().parent
-            while not os.path.lexists(parent):
+            while not _is_there(parent):
                 parent = parent.parent
             if not parent.is_dir():
                 raise UsageError(_OPTION, f"{parent} is not a folder; name another place")
@@ -86,6 +86,15 @@ def check_out(path: Path) -> None:
                 _OPTION, f"{path} exists and is not empty; name a new folder or empty this one"
             )
         _check_writable(path)
+
+
+def _is_there(path: Path) -> bool:
+    """As os.path.lexists, which takes a name that cannot be for one that is not there."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def _check_writable(folder: Path) -> None:

@@ -50,7 +50,7 @@ __all__ = [
 FLUSH_INTERVAL_S = 1.0
 COUNTS_INTERVAL_S = 1.0
 USS_INTERVAL_S = 2.0
-USS_CPU_RATIO_MAX = 0.015
+USS_CPU_RATIO_MAX = 0.0075
 
 # How long `stop` waits for a sink that hangs.
 STOP_S_MAX = 10.0
@@ -107,6 +107,7 @@ class Sampler:
             raise ValueError(f"node_id: {node_id!r} has other than letters, digits, _ and -")
         self._node_id = node_id
         self._interval_ns = round(interval_s * 1e9)
+        self._half_interval_s = interval_s / 2
         self._nodes = StreamWriter(sink, f"resources/nodes-{node_id}.arrows", NODES_SCHEMA)
         self._processes = StreamWriter(
             sink, f"resources/processes-{node_id}.arrows", PROCESSES_SCHEMA
@@ -139,13 +140,14 @@ class Sampler:
         except ProcessEndedError:
             return False
         with self._lock:
+            self._forget(pid)
             self._watched[pid] = _Watched(pid, role, number, reader)
         return True
 
     def unwatch(self, pid: int) -> None:
         """Sample the process no more; nothing happens if it was not."""
         with self._lock:
-            self._watched.pop(pid, None)
+            self._forget(pid)
 
     def ping(self) -> tuple[str, int]:
         """The node's id and this process's pid."""
@@ -165,6 +167,9 @@ class Sampler:
         """End the streams and say what sampling cost; later calls report the same."""
         self._stopping.set()
         self._thread.join(STOP_S_MAX)
+        with self._lock:
+            for pid in list(self._watched):
+                self._forget(pid)
         error = self._failure or self._nodes.error or self._processes.error
         if self._thread.is_alive():
             error = f"the sink did not answer within {STOP_S_MAX:g} s"
@@ -206,13 +211,14 @@ class Sampler:
         moment = (wall_ns, monotonic_ns)
         load = node.read()
         self._nodes.add((self._node_id, *moment, *load))
-        readings = self._read_processes(monotonic_ns)
+        # No reader is closed while it reads: whoever watches and unwatches waits for it.
+        with self._lock:
+            readings = self._read_processes(monotonic_ns)
+            self._latest = self._summed_up(wall_ns, load, readings)
         for watched, reading in readings:
             key = (watched.pid, watched.role, watched.number)
             self._processes.add((self._node_id, *moment, *key, *reading))
-        with self._lock:
-            self._latest = self._summed_up(wall_ns, load, readings)
-        if monotonic_ns / 1e9 >= self._flush_due_s:
+        if self._is_due(self._flush_due_s, monotonic_ns):
             self._flush_due_s = monotonic_ns / 1e9 + FLUSH_INTERVAL_S
             self._nodes.flush()
             self._processes.flush()
@@ -221,12 +227,11 @@ class Sampler:
 
     def _read_processes(self, monotonic_ns: int) -> list[tuple[_Watched, ProcessReading]]:
         now_s = monotonic_ns / 1e9
-        counts, uss = now_s >= self._counts_due_s, now_s >= self._uss_due_s
-        with self._lock:
-            all_watched = list(self._watched.values())
+        counts = self._is_due(self._counts_due_s, monotonic_ns)
+        uss = self._is_due(self._uss_due_s, monotonic_ns)
         before_s = time.thread_time()
         readings = []
-        for watched in all_watched:
+        for watched in list(self._watched.values()):
             read_ns = time.monotonic_ns()
             # The kernel counts CPU time in ticks of about 10 ms: over less than this a rate
             # would say nothing. A process watched just now has its first row at the next tick.
@@ -236,9 +241,7 @@ class Sampler:
             try:
                 reading = watched.reader.read(read_ns, counts=counts or first, uss=uss or first)
             except ProcessEndedError:
-                with self._lock:
-                    if self._watched.get(watched.pid) is watched:
-                        del self._watched[watched.pid]
+                self._forget(watched.pid)
                 continue
             watched.rows += 1
             readings.append((watched, reading))
@@ -250,6 +253,15 @@ class Sampler:
             self._uss_interval_s = max(self._uss_interval_s, interval_s)
             self._uss_due_s = now_s + interval_s
         return readings
+
+    def _is_due(self, due_s: float, monotonic_ns: int) -> bool:
+        # At the tick nearest to it: a tick some microseconds early is not put off to the next.
+        return monotonic_ns / 1e9 >= due_s - self._half_interval_s
+
+    def _forget(self, pid: int) -> None:
+        watched = self._watched.pop(pid, None)
+        if watched is not None:
+            watched.reader.close()
 
     def _summed_up(
         self, wall_ns: int, load: NodeReading, readings: list[tuple[_Watched, ProcessReading]]

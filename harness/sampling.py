@@ -5,13 +5,22 @@ Invariants
   time that should have.
 - A process that ended, became a zombie, or whose pid another process took over, has no more rows:
   its reading raises `ProcessEndedError`, whatever psutil made of it.
-- Dear readings are asked for one by one: USS makes the kernel walk the process's memory (about
-  0.6 ms for a Ray worker, more with its size), threads and open files are a file each.
+- Dear readings are asked for one by one: USS makes the kernel walk the process's memory (1 to 2 ms
+  for a Ray worker, more with its size), threads and open files are a file each.
+
+CPU time and resident memory, which every sample has of every process, are read on Linux from two
+files in /proc that stay open: 0.2 ms for 12 processes where psutil takes 1.1 ms (CPU of a thread
+that wakes five times a second; 2-core machine, 2026-11-22). An open file of /proc belongs to its
+process, not to the pid: it never shows another that has the same number.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import os
+import sys
+from contextlib import ExitStack
+from io import FileIO
+from typing import NamedTuple, Protocol
 
 import psutil
 
@@ -56,9 +65,9 @@ class NodeReader:
     def read(self) -> NodeReading:
         """One reading; `cpu_percent` is over the time since the last, of all cores together."""
         memory = psutil.virtual_memory()
-        disk = psutil.disk_io_counters()
+        disk = psutil.disk_io_counters(nowrap=False)
         received = sent = loopback = 0
-        for name, link in psutil.net_io_counters(pernic=True).items():
+        for name, link in psutil.net_io_counters(pernic=True, nowrap=False).items():
             if name in _LOOPBACKS:
                 loopback += link.bytes_recv
             else:
@@ -93,7 +102,7 @@ class ProcessReading(NamedTuple):
 
 
 class ProcessReader:
-    """Reads one process, from the moment the reader is made.
+    """Reads one process, from the moment the reader is made until `close`.
 
     Raises:
         ProcessEndedError: there is no such process.
@@ -102,10 +111,14 @@ class ProcessReader:
     def __init__(self, pid: int, monotonic_ns: int) -> None:
         try:
             self._process = psutil.Process(pid)
-            times = self._process.cpu_times()
+            self._load = _load_of(self._process)
         except (psutil.Error, OSError, ValueError) as error:
             raise ProcessEndedError(str(error)) from None
-        self._cpu_seconds = times.user + times.system
+        try:
+            self._cpu_seconds, _ = self._load.read()
+        except (psutil.Error, OSError, ProcessEndedError) as error:
+            self.close()
+            raise ProcessEndedError(str(error)) from None
         self._read_ns = monotonic_ns
         self._threads: int | None = None
         self._open_files: int | None = None
@@ -119,23 +132,15 @@ class ProcessReader:
 
         Args:
             monotonic_ns: now, later than the reading before.
-            counts: read threads and open files too, and make sure that the pid is still the same
-                process; otherwise the counts of the last time are given again.
+            counts: read threads and open files too; otherwise those of the last time are given
+                again.
             uss: read the memory that is the process's alone.
 
         Raises:
             ProcessEndedError: from now on there is nothing to read.
         """
-        process = self._process
         try:
-            with process.oneshot():
-                times = process.cpu_times()
-                rss_bytes = process.memory_info().rss
-                zombie = process.status() == psutil.STATUS_ZOMBIE
-            cpu_seconds = times.user + times.system
-            # Less CPU time than before is another process under the pid.
-            if zombie or cpu_seconds < self._cpu_seconds or (counts and not process.is_running()):
-                raise ProcessEndedError(f"process {process.pid} ended")
+            cpu_seconds, rss_bytes = self._load.read()
             if counts:
                 self._read_counts()
             uss_bytes = self._read_uss() if uss else None
@@ -149,6 +154,10 @@ class ProcessReader:
             cpu_percent, cpu_seconds, rss_bytes, uss_bytes, self._threads, self._open_files
         )
 
+    def close(self) -> None:
+        """Give back what the reader holds open; it cannot read any more."""
+        self._load.close()
+
     def _read_counts(self) -> None:
         try:
             self._threads = self._process.num_threads()
@@ -161,6 +170,88 @@ class ProcessReader:
             return int(self._process.memory_full_info().uss)
         except psutil.AccessDenied:
             return None
+
+
+class _Load(Protocol):
+    """A process's CPU time in seconds and resident memory in bytes.
+
+    `read` raises psutil.Error, OSError or ProcessEndedError when the process is gone.
+    """
+
+    def read(self) -> tuple[float, int]: ...
+
+    def close(self) -> None: ...
+
+
+def _load_of(process: psutil.Process) -> _Load:
+    if not sys.platform.startswith("linux"):
+        return _PsutilLoad(process)
+    try:
+        load = _ProcfsLoad(process.pid)
+    except OSError:  # too many open files, or a /proc that is closed to us
+        return _PsutilLoad(process)
+    if not process.is_running():
+        load.close()
+        raise psutil.NoSuchProcess(process.pid)
+    return load
+
+
+class _PsutilLoad:
+    """By psutil, anywhere."""
+
+    def __init__(self, process: psutil.Process) -> None:
+        self._process = process
+        self._cpu_seconds = 0.0
+
+    def read(self) -> tuple[float, int]:
+        with self._process.oneshot():
+            times = self._process.cpu_times()
+            rss_bytes = self._process.memory_info().rss
+            zombie = self._process.status() == psutil.STATUS_ZOMBIE
+        cpu_seconds = times.user + times.system
+        # Less CPU time than before is another process under the pid.
+        if zombie or cpu_seconds < self._cpu_seconds or not self._process.is_running():
+            raise psutil.NoSuchProcess(self._process.pid)
+        self._cpu_seconds = cpu_seconds
+        return cpu_seconds, rss_bytes
+
+    def close(self) -> None:
+        pass
+
+
+class _ProcfsLoad:
+    """From /proc/<pid>/stat and statm (proc_pid_stat(5), proc_pid_statm(5)), kept open."""
+
+    _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+    _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+    def __init__(self, pid: int) -> None:
+        self._files = ExitStack()
+        try:
+            self._stat = self._open(f"/proc/{pid}/stat")
+            self._statm = self._open(f"/proc/{pid}/statm")
+        except OSError:
+            self.close()
+            raise
+
+    def read(self) -> tuple[float, int]:
+        stat = self._contents(self._stat)
+        # The second field is the program's name in brackets, and may have spaces and brackets.
+        fields = stat[stat.rindex(b")") + 2 :].split(maxsplit=13)
+        if fields[0] in {b"Z", b"X"}:
+            raise ProcessEndedError("the process ended")
+        cpu_ticks = int(fields[11]) + int(fields[12])
+        rss_pages = int(self._contents(self._statm).split(maxsplit=2)[1])
+        return cpu_ticks / self._TICKS_PER_S, rss_pages * self._PAGE_BYTES
+
+    def close(self) -> None:
+        self._files.close()
+
+    def _open(self, path: str) -> FileIO:
+        return self._files.enter_context(FileIO(path))
+
+    def _contents(self, file: FileIO) -> bytes:
+        return os.pread(file.fileno(), 4096, 0)
 
 
 def session_processes() -> list[tuple[int, str]]:

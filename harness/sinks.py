@@ -234,7 +234,10 @@ class _Writer:
             return from_numpy(values, self._schema.field(name).type)
         # from_arrays checks that each code has a label; no row is touched in Python.
         codes = from_numpy(values, pa.int8())
-        return pa.DictionaryArray.from_arrays(codes, self._label_values[name])
+        try:
+            return pa.DictionaryArray.from_arrays(codes, self._label_values[name])
+        except IndexError:
+            raise ValueError(f"{name}: a code that has no label") from None
 
 
 class OpsWriter(_Writer):
