@@ -18,7 +18,7 @@ import psutil
 
 import harness
 
-__all__ = ["GIT_S_MAX", "PACKAGES", "filesystem_type", "harness_commit", "host_facts", "is_tmpfs"]
+__all__ = ["available_memory_bytes", "GIT_S_MAX", "PACKAGES", "filesystem_type", "harness_commit", "host_facts", "is_tmpfs"]
 
 # What a figure may depend on, besides this package itself.
 PACKAGES = (
@@ -58,6 +58,11 @@ def host_facts() -> dict[str, Any]:
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "packages": {name: _version(name) for name in PACKAGES},
     }
+
+
+def available_memory_bytes() -> int:
+    """Memory that processes may take now without swapping."""
+    return int(psutil.virtual_memory().available)
 
 
 def filesystem_type(path: Path) -> str | None:

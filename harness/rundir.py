@@ -11,7 +11,8 @@
 
 Invariants: each file carries ``schema_version``; a JSON document is replaced whole and synced, so
 that a reader finds the old one or the new one; ``run.json`` is there from the start, with the
-status ``running``, so that a run that is killed at once is still recognised.
+status ``running``, so that a run that is killed at once is still recognised. (This first one is
+made in place: that it must not be there yet is what gives the folder to one run alone.)
 """
 
 from __future__ import annotations

@@ -107,7 +107,6 @@ class Sampler:
             raise ValueError(f"node_id: {node_id!r} has other than letters, digits, _ and -")
         self._node_id = node_id
         self._interval_ns = round(interval_s * 1e9)
-        self._half_interval_s = interval_s / 2
         self._nodes = StreamWriter(sink, f"resources/nodes-{node_id}.arrows", NODES_SCHEMA)
         self._processes = StreamWriter(
             sink, f"resources/processes-{node_id}.arrows", PROCESSES_SCHEMA
@@ -189,8 +188,8 @@ class Sampler:
             self._sample_until_stopped()
         except Exception as error:  # noqa: BLE001 - a node unlike any we know; the run goes on
             self._failure = f"sampling ended early: {type(error).__name__}: {error}"
-        self._nodes.end()
-        self._processes.end()
+        for stream in (self._nodes, self._processes):
+            stream.end()
         self._cpu_s = time.thread_time()
 
     def _sample_until_stopped(self) -> None:
@@ -256,7 +255,7 @@ class Sampler:
 
     def _is_due(self, due_s: float, monotonic_ns: int) -> bool:
         # At the tick nearest to it: a tick some microseconds early is not put off to the next.
-        return monotonic_ns / 1e9 >= due_s - self._half_interval_s
+        return monotonic_ns / 1e9 >= due_s - self._interval_ns / 2e9
 
     def _forget(self, pid: int) -> None:
         watched = self._watched.pop(pid, None)

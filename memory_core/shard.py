@@ -23,7 +23,7 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskErro
 
 from memory_core.config import MemoryConfig
 from memory_core.errors import BadInputError, DeadlineError, MemoryCoreError, UnavailableError
-from memory_core.ops import Reply, decode_batch, encode_reply
+from memory_core.local_transport import execute_encoded
 from memory_core.store import MemoryStore
 
 __all__ = [
@@ -83,11 +83,7 @@ class ShardActor:
         received_ns = perf_counter_ns()
         if self._store.refusal is not None:
             self._open_again()
-        operations = decode_batch(data)
-        results, started_ns, finished_ns = self._store.execute_timed(operations)
-        return encode_reply(
-            Reply(max(started_ns - received_ns, 0), finished_ns - started_ns, results)
-        )
+        return execute_encoded(self._store, data, received_ns)
 
     def info(self) -> bytes:
         """A packed `ShardInfo`."""

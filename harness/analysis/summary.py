@@ -40,7 +40,7 @@ def summarise(reader: RunReader) -> Summary:
 
     Holds about 50 bytes an operation while it works.
     """
-    open_loop = reader.run.get("plan", {}).get("rate") is not None
+    open_loop = _plan(reader.run).get("rate") is not None
     rows = read_measured(reader.operation_batches(COLUMNS), with_lag=open_loop)
     samples = (reader.nodes(), reader.processes(), reader.loadgen())
     return summarise_rows(rows, *samples, run=reader.run, damaged_files=reader.damaged_files)
@@ -56,7 +56,7 @@ def summarise_rows(
     damaged_files: int = 0,
 ) -> Summary:
     """Sum up what was read of a run; `summarise` reads it."""
-    plan = run.get("plan", {})
+    plan = _plan(run)
     open_loop = plan.get("rate") is not None
     times = _times(rows)
     resources = resource_figures(nodes, processes, rows.window)
@@ -75,6 +75,12 @@ def summarise_rows(
         believed, limit, summary["outcomes"], status=run.get("status"), damaged_files=damaged_files
     )
     return summary
+
+
+def _plan(run: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The plan of a run; none for a run that was killed before it was written."""
+    plan = run.get("plan")
+    return plan if isinstance(plan, Mapping) else {}
 
 
 def _counts(rows: MeasuredRows) -> Summary:

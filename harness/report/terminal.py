@@ -98,7 +98,8 @@ def _headline(summary: Mapping[str, Any]) -> Text:
 
 def _what_ran(summary: Mapping[str, Any], run: Mapping[str, Any]) -> Padding:
     """The plan's main facts in one quiet line."""
-    plan = run.get("plan") or {}
+    plan = run.get("plan")
+    plan = plan if isinstance(plan, Mapping) else {}
     offered = summary["schedule"]["offered_rate_ops_s"]
     loop = "closed loop"
     if offered is not None:

@@ -1,0 +1,53 @@
+"""How a run's agents are shared out to tasks, and whether these fit: pure functions."""
+
+from __future__ import annotations
+
+from harness.errors import UsageError
+
+__all__ = ["TASK_BYTES", "TASKS_A_CORE", "agents_per_task", "check_fits", "cohort_ranges"]
+
+# A task's process: what it holds of its own when it has loaded Ray, numpy and pyarrow
+# (harness/DESIGN.md has the measurement).
+TASK_BYTES = 110 * 1024 * 1024
+# Processes that wait cost little; beyond this many a core they mostly wait for each other.
+TASKS_A_CORE = 128
+_MAX_AGENTS_A_TASK = 25_000
+
+
+def agents_per_task(agents: int, cpus: int, *, in_process: bool) -> int:
+    """How many agents a task gets where the plan leaves it open.
+
+    Where shards serve, they need as much CPU as the agents, so every second core gets a task;
+    a store in the agents' own process gets all cores.
+    """
+    tasks = cpus if in_process else max(1, cpus // 2)
+    tasks = max(min(tasks, agents), -(-agents // _MAX_AGENTS_A_TASK))
+    return -(-agents // tasks)
+
+
+def cohort_ranges(agents: int, per_task: int) -> list[tuple[int, int]]:
+    """The agents of each cohort, as (first, last + 1), of nearly equal size."""
+    tasks = -(-agents // per_task)
+    return [(agents * task // tasks, agents * (task + 1) // tasks) for task in range(tasks)]
+
+
+def check_fits(tasks: int, cpus: int, available_bytes: float) -> None:
+    """Refuse tasks that cannot all run at once.
+
+    Args:
+        tasks: processes that the agents need.
+        cpus: cores of the cluster.
+        available_bytes: memory that is free for them.
+
+    Raises:
+        UsageError: names the most that can run.
+    """
+    most = max(1, min(int(available_bytes // TASK_BYTES), cpus * TASKS_A_CORE))
+    if tasks <= most:
+        return
+    raise UsageError(
+        "--agents-per-task",
+        f"makes {tasks:,} tasks, but at most {most:,} can run at once here (a process each of "
+        f"about {TASK_BYTES // 2**20} MiB, {available_bytes / 2**30:.1f} GiB free, {cpus} "
+        "cores); put more agents into a task, or leave the option out",
+    )

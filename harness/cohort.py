@@ -1,0 +1,218 @@
+"""A cohort: a Ray task full of agents, in a process of its own.
+
+`run_cohort` opens the session, makes its agents, waits at the barrier with the other cohorts,
+lets all agents live on one event loop, and writes their rows. Beside the agents two small
+coroutines run: one reports and hands buffers on, one watches the loop's own timer lag.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import ray
+
+from harness.agent import Counters, RunClock, live
+from harness.control import CohortReady, CohortReport
+from harness.plan import RunPlan
+from harness.recorder import CountingRecorder, Recorder, RowRecorder
+from harness.sinks import LoadgenWriter, LocalSink, OpsWriter, RemoteSink, Sink
+from harness.targets import load_target
+from harness.targets.base import Session
+from harness.trace import ReplaySlice
+from harness.workload import MixedAgent, ReplayAgent, StandardAgent, WorkloadAgent
+
+__all__ = ["CohortResult", "CohortSpec", "cohort_task", "workload_agent"]
+
+REPORT_INTERVAL_S = 0.25
+FLUSH_INTERVAL_S = 1.0
+LAG_INTERVAL_S = 0.01
+_GC_THRESHOLDS = (100_000, 50, 100)
+
+
+class CohortSpec(msgspec.Struct, frozen=True):
+    """What a cohort needs to know. ``agents`` of the run; this one has ``first`` to ``last - 1``."""
+
+    plan: dict[str, Any]
+    agents: int
+    cohort: int
+    first: int
+    last: int
+    connection: bytes
+    replay: bytes | None
+    run_directory: str
+    driver_node_id: str
+
+
+class CohortResult(msgspec.Struct, frozen=True):
+    """How a cohort ended."""
+
+    cohort: int
+    operations: int
+    retries: int
+    stalls: int
+    cpu_s: float
+    lived_s: float
+    failed_agents: int
+    error: str | None
+
+
+def workload_agent(plan: RunPlan, number: int, replay: ReplaySlice | None) -> WorkloadAgent:
+    """Agent ``number`` of the plan's workload."""
+    if replay is not None:
+        return ReplayAgent(replay, number)
+    if plan.mix is not None:
+        return MixedAgent(plan.seed, number, plan.mix)
+    return StandardAgent(plan.seed, number)
+
+
+def cohort_task() -> Any:
+    """`run_cohort` as a Ray task that is never repeated."""
+    return ray.remote(num_cpus=0, max_retries=0, max_calls=1)(run_cohort)
+
+
+def run_cohort(data: bytes, control: Any) -> bytes:
+    """Run one cohort to its end; a packed `CohortResult`.
+
+    Args:
+        data: a packed `CohortSpec`.
+        control: the control actor's handle.
+    """
+    spec = msgspec.msgpack.decode(data, type=CohortSpec)
+    return msgspec.msgpack.encode(asyncio.run(_Cohort(spec, control).run()))
+
+
+class _Cohort:
+    def __init__(self, spec: CohortSpec, control: Any) -> None:
+        self._spec = spec
+        self._control = control
+        self._plan = RunPlan(**spec.plan)
+        self._node_id: str = ray.get_runtime_context().get_node_id()
+        self._counters = Counters()
+        self._operations = 0
+        self._clock = RunClock(0, 0, 0)
+        self._error: str | None = None
+
+    async def run(self) -> CohortResult:
+        spec, plan = self._spec, self._plan
+        session = await load_target(plan.target).connect(plan, spec.connection, spec.cohort)
+        replay = None if spec.replay is None else ReplaySlice.from_bytes(spec.replay)
+        numbers = range(spec.first, spec.last)
+        workloads = [workload_agent(plan, number, replay) for number in numbers]
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*_GC_THRESHOLDS)
+        me = CohortReady(spec.cohort, os.getpid(), self._node_id)
+        go: bool = await self._control.ready.remote(msgspec.msgpack.encode(me))
+        cpu_before_s = time.process_time()
+        wall_ns, origin_ns = time.time_ns(), time.perf_counter_ns()
+        recorder = self._recorder(wall_ns, origin_ns)
+        self._clock = RunClock.of(plan, origin_ns)
+        failed = 0
+        if go:
+            failed = await self._live(workloads, session, recorder)
+        lived_s = (time.perf_counter_ns() - origin_ns) / 1e9
+        await session.close()
+        recorder.close()
+        return CohortResult(
+            cohort=spec.cohort,
+            operations=self._operations,
+            retries=session.retries,
+            stalls=recorder.stalls,
+            cpu_s=time.process_time() - cpu_before_s,
+            lived_s=lived_s,
+            failed_agents=failed,
+            error=self._error,
+        )
+
+    async def _live(
+        self, workloads: list[WorkloadAgent], session: Session, recorder: Recorder
+    ) -> int:
+        """Let the agents live; how many ended with an exception."""
+        spec = self._spec
+        agents = [
+            asyncio.create_task(
+                live(
+                    self._plan,
+                    spec.agents,
+                    spec.first + position,
+                    workload,
+                    session,
+                    recorder,
+                    self._clock,
+                    self._counters,
+                )
+            )
+            for position, workload in enumerate(workloads)
+        ]
+        company = [
+            asyncio.create_task(self._keep_reporting(session, recorder)),
+            asyncio.create_task(self._watch_lag(recorder)),
+        ]
+        ended = await asyncio.gather(*agents, return_exceptions=True)
+        for task in company:
+            task.cancel()
+        for outcome in await asyncio.gather(*company, return_exceptions=True):
+            self._note(outcome)
+        await self._report(session, recorder)
+        for outcome in ended:
+            self._note(outcome)
+        return sum(isinstance(outcome, BaseException) for outcome in ended)
+
+    def _note(self, outcome: object) -> None:
+        if isinstance(outcome, Exception) and self._error is None:
+            self._error = f"{type(outcome).__name__}: {outcome}"
+
+    def _recorder(self, wall_ns: int, origin_ns: int) -> Recorder:
+        spec = self._spec
+        if not self._plan.record:
+            return CountingRecorder()
+        sink: Sink = LocalSink(Path(spec.run_directory))
+        if self._node_id != spec.driver_node_id:
+            sink = RemoteSink(self._put)
+        place = (sink, spec.cohort, self._node_id, wall_ns, origin_ns)
+        return RowRecorder(OpsWriter(*place), LoadgenWriter(*place), origin_ns)
+
+    def _put(self, mode: str, name: str, data: bytes) -> None:
+        ray.get(self._control.put.remote(mode, name, data))
+
+    async def _keep_reporting(self, session: Session, recorder: Recorder) -> None:
+        """Report and write; when either fails the agents stop: nobody would see what they do."""
+        flush_due_s = time.monotonic() + FLUSH_INTERVAL_S
+        try:
+            while await self._report(session, recorder):
+                if time.monotonic() >= flush_due_s or recorder.is_full:
+                    recorder.flush()
+                    flush_due_s = time.monotonic() + FLUSH_INTERVAL_S
+                await asyncio.sleep(REPORT_INTERVAL_S)
+        finally:
+            self._clock.end_ns = 0
+
+    async def _report(self, session: Session, recorder: Recorder) -> bool:
+        """Say how far this cohort is; False when it is to stop."""
+        done = recorder.progress()
+        self._operations += done.operations
+        report = CohortReport(
+            cohort=self._spec.cohort,
+            agents_started=self._counters.started,
+            agents_done=self._counters.done,
+            operations=done.operations,
+            failures=done.failures,
+            retries=session.retries,
+            latencies=done.latencies,
+        )
+        go_on: bool = await self._control.report.remote(msgspec.msgpack.encode(report))
+        return go_on
+
+    async def _watch_lag(self, recorder: Recorder) -> None:
+        while True:
+            due_ns = time.perf_counter_ns() + round(LAG_INTERVAL_S * 1e9)
+            await asyncio.sleep(LAG_INTERVAL_S)
+            now_ns = time.perf_counter_ns()
+            recorder.add_lag(now_ns, max(now_ns - due_ns, 0))
+

@@ -1,0 +1,188 @@
+"""What a run starts on Ray, and how it ends it: control, samplers, cohorts."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import ray
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from harness.cohort import CohortResult, CohortSpec, cohort_task
+from harness.control import Snapshot, control_actor
+from harness.ray_session import RaySession
+from harness.sampler import SamplerReport, sampler_actor
+from harness.sinks import LocalSink, RemoteSink, Sink
+from harness.targets.base import WatchedProcess
+
+__all__ = ["Cohorts", "Controller", "Samplers", "pinned_to"]
+
+_ANSWER_TIMEOUT_S = 30.0
+
+
+def pinned_to(node_id: str) -> NodeAffinitySchedulingStrategy:
+    """Ray's scheduling strategy that places on one node and on no other."""
+    return NodeAffinitySchedulingStrategy(node_id, soft=False)
+
+
+class Controller:
+    """The driver's side of the control actor."""
+
+    def __init__(self, session: RaySession, run_directory: Path) -> None:
+        self.actor: Any = (
+            control_actor()
+            .options(scheduling_strategy=pinned_to(session.node_id), max_concurrency=10_000)
+            .remote(str(run_directory.resolve()))
+        )
+        self._session = session
+
+    def pid(self) -> int:
+        """The actor's process, once it runs."""
+        pid: int = ray.get(self.actor.ping.remote())
+        return pid
+
+    def snapshot(self) -> Snapshot:
+        """How far the cohorts are."""
+        packed = ray.get(self.actor.snapshot.remote(), timeout=_ANSWER_TIMEOUT_S)
+        return msgspec.msgpack.decode(packed, type=Snapshot)
+
+    def release(self) -> None:
+        """Let the cohorts start."""
+        ray.get(self.actor.release.remote())
+
+    def stop(self) -> None:
+        """Have the cohorts stop."""
+        ray.get(self.actor.stop.remote())
+
+    def sink(self, node_id: str, run_directory: Path) -> Sink:
+        """How a process of a node writes files of the run."""
+        if node_id == self._session.node_id:
+            return LocalSink(run_directory.resolve())
+        return RemoteSink(_Put(self.actor))
+
+
+class _Put:
+    """Sends bytes to the control actor; picklable, unlike a closure over its handle's class."""
+
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
+
+    def __call__(self, mode: str, name: str, data: bytes) -> None:
+        ray.get(self._actor.put.remote(mode, name, data))
+
+
+class Samplers:
+    """One sampler on each node."""
+
+    def __init__(
+        self, session: RaySession, controller: Controller, run_directory: Path, interval_s: float
+    ) -> None:
+        self._actors: dict[str, Any] = {
+            node.node_id: sampler_actor()
+            .options(scheduling_strategy=pinned_to(node.node_id), enable_task_events=False)
+            .remote(controller.sink(node.node_id, run_directory), node.node_id, interval_s)
+            for node in session.nodes
+        }
+        self._asked: dict[str, Any] = {}
+        self._latest: dict[str, dict[str, Any]] = {}
+
+    def watch(self, processes: list[WatchedProcess]) -> None:
+        """Sample processes from now on, each on its node; does not wait."""
+        for process in processes:
+            actor = self._actors.get(process.node_id)
+            if actor is not None:
+                actor.watch.remote(process.pid, process.role, process.number)
+
+    def latest(self) -> list[dict[str, Any]]:
+        """The newest sample of each node that has answered; never waits."""
+        for node_id, actor in self._actors.items():
+            asked = self._asked.get(node_id)
+            if asked is not None:
+                done, _ = ray.wait([asked], timeout=0)
+                if not done:
+                    continue
+                try:
+                    self._latest[node_id] = ray.get(asked)
+                except RayError:
+                    self._latest.pop(node_id, None)
+            self._asked[node_id] = actor.latest.remote()
+        return [sample for sample in self._latest.values() if sample]
+
+    def stop(self) -> list[SamplerReport]:
+        """End the streams; the reports of those that still answer."""
+        reports = []
+        for stopping in [actor.stop.remote() for actor in self._actors.values()]:
+            try:
+                reports.append(ray.get(stopping, timeout=_ANSWER_TIMEOUT_S))
+            except RayError:
+                continue
+        for actor in self._actors.values():
+            ray.kill(actor)
+        self._actors.clear()
+        return reports
+
+
+class Cohorts:
+    """The tasks that run the agents."""
+
+    def __init__(self, specs: list[CohortSpec], control: Any) -> None:
+        task = cohort_task().options(scheduling_strategy="SPREAD", enable_task_events=False)
+        self._running: dict[Any, int] = {
+            task.remote(msgspec.msgpack.encode(spec), control): spec.cohort for spec in specs
+        }
+        self.results: list[CohortResult] = []
+        self.errors: list[str] = []
+
+    @property
+    def running(self) -> int:
+        """Tasks that have not ended."""
+        return len(self._running)
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until all have ended or the time is up, and take the results of those that have."""
+        refs = list(self._running)
+        done, _ = ray.wait(refs, num_returns=len(refs), timeout=timeout_s)
+        for ref in done:
+            cohort = self._running.pop(ref)
+            try:
+                result = msgspec.msgpack.decode(ray.get(ref), type=CohortResult)
+            except RayError as error:
+                lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+                self.errors.append(f"cohort {cohort} died: {lines[-1] if lines else error!r}")
+                continue
+            self.results.append(result)
+            if result.error is not None:
+                self.errors.append(
+                    f"cohort {cohort}: {result.failed_agents} agents ended early ({result.error})"
+                )
+
+    def cancel(self) -> None:
+        """End the tasks that are still running, at once."""
+        for ref in self._running:
+            ray.cancel(ref, force=True)
+
+
+class BackgroundRefresh:
+    """Asks a target for its processes on a thread, one question at a time."""
+
+    def __init__(self) -> None:
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="refresh")
+        self._asked: Any = None
+
+    def ask(self, question: Any) -> list[WatchedProcess] | None:
+        """The answer to an earlier question when there is one; asks anew when none is open."""
+        answer = None
+        if self._asked is not None and self._asked.done():
+            if self._asked.exception() is None:
+                answer = self._asked.result()
+            self._asked = None
+        elif self._asked is None:
+            self._asked = self._executor.submit(question)
+        return answer
+
+    def close(self) -> None:
+        """Let go of the thread."""
+        self._executor.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,309 @@
+"""What a run is: one frozen plan, made from flags, a TOML file or an earlier run's directory.
+
+The plan alone decides which operations a run issues and where; where its results go is not part
+of it. It is checked where it is made, each field by itself and then the fields against each
+other, so that a wrong plan is refused before anything starts.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UsageError
+
+__all__ = ["ARRIVALS", "WORKLOADS", "RunPlan", "load_plan", "option_name", "parse_mix"]
+
+WORKLOADS = ("standard",)
+ARRIVALS = ("constant", "poisson")
+DURABILITIES = ("fsync", "os")
+DEFAULT_ROUNDS = 20
+MAX_AGENTS = 10_000_000
+
+# Fields whose option has no unit in its name: ``--duration`` is ``duration_s``.
+_OPTION_OF = {
+    "duration_s": "duration",
+    "warmup_s": "warmup",
+    "think_time_s": "think-time",
+    "ramp_s": "ramp",
+    "sample_interval_s": "sample-interval",
+    "deadline_s": "deadline",
+}
+
+
+def option_name(field: str) -> str:
+    """The option that sets a field of the plan (``duration_s``: ``--duration``)."""
+    return "--" + _OPTION_OF.get(field, field.replace("_", "-"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunPlan:
+    """A run, whole.
+
+    Attributes:
+        agents: concurrent agents; None is the trace's own number, else 500.
+        target: name of the store that is driven.
+        workload: what an agent does; see `harness.workload`.
+        rounds: how often each agent repeats it; None with ``duration_s`` or a trace.
+        duration_s: for how long agents go on instead.
+        warmup_s: agents work this long before anything counts.
+        seed: the operations follow from it.
+        mix: weights by operation; None is the workload's own order.
+        think_time_s: pause of an agent after each operation, in the closed loop.
+        ramp_s: agents start evenly over this time.
+        rate: operations a second offered by all agents together: the open loop; None is the
+            closed loop.
+        arrival: how the open loop's operations are spaced.
+        trace: file of recorded states that agents replay.
+        shards: of the store; None is one a core.
+        agents_per_task: None chooses.
+        pipelining: False makes one actor call an operation.
+        dimension: of the vectors.
+        durability: of the store, ``fsync`` or ``os``.
+        data_dir: folder for the databases; None puts them into the run directory.
+        keep_data: leave the databases when the run ends.
+        address: of the Ray cluster; ``local`` starts one on this machine.
+        record: write a row for each operation, and samples.
+        sample_interval_s: between resource samples.
+        deadline_s: after which an operation fails.
+
+    Raises:
+        UsageError: a field is wrong, or two contradict each other.
+    """
+
+    agents: int | None = None
+    target: str = "memory_core"
+    workload: str = "standard"
+    rounds: int | None = None
+    duration_s: float | None = None
+    warmup_s: float = 0.0
+    seed: int = 1
+    mix: Mapping[str, float] | None = None
+    think_time_s: float = 0.0
+    ramp_s: float = 0.0
+    rate: float | None = None
+    arrival: str = "constant"
+    trace: str | None = None
+    shards: int | None = None
+    agents_per_task: int | None = None
+    pipelining: bool = True
+    dimension: int = 64
+    durability: str = "fsync"
+    data_dir: str | None = None
+    keep_data: bool = False
+    address: str = "local"
+    record: bool = True
+    sample_interval_s: float = 0.2
+    deadline_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        if self.agents is None and self.trace is None:
+            object.__setattr__(self, "agents", 500)
+        if self.rounds is None and self.duration_s is None and self.trace is None:
+            object.__setattr__(self, "rounds", DEFAULT_ROUNDS)
+        _check_ranges(self)
+        _check_together(self)
+
+    @property
+    def open_loop(self) -> bool:
+        """Whether operations are due on a schedule, whatever becomes of those before."""
+        return self.rate is not None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The plan as JSON has it; ``RunPlan(**plan.as_dict())`` is equal."""
+        return asdict(self)
+
+
+_INTEGERS = ("agents", "rounds", "seed", "shards", "agents_per_task", "dimension")
+_NUMBERS = (
+    "duration_s",
+    "warmup_s",
+    "think_time_s",
+    "ramp_s",
+    "rate",
+    "sample_interval_s",
+    "deadline_s",
+)
+_FLAGS = ("pipelining", "keep_data", "record")
+_OPTIONAL = frozenset(
+    {
+        *("agents", "rounds", "duration_s", "mix", "rate", "trace", "shards"),
+        *("agents_per_task", "data_dir"),
+    }
+)
+
+
+def _check_types(plan: RunPlan) -> None:
+    for field in fields(plan):
+        value = getattr(plan, field.name)
+        if value is None and field.name in _OPTIONAL:
+            continue
+        if field.name in _INTEGERS:
+            right = isinstance(value, int) and not isinstance(value, bool)
+            kind = "a whole number"
+        elif field.name in _NUMBERS:
+            right = isinstance(value, int | float) and not isinstance(value, bool)
+            right = right and math.isfinite(value)
+            kind = "a finite number"
+        elif field.name in _FLAGS:
+            right, kind = isinstance(value, bool), "true or false"
+        elif field.name == "mix":
+            object.__setattr__(plan, "mix", parse_mix(value))
+            continue
+        else:
+            right, kind = isinstance(value, str) and bool(value), "text"
+        if not right:
+            raise UsageError(option_name(field.name), f"must be {kind}, not {value!r}")
+
+
+def _check_ranges(plan: RunPlan) -> None:
+    positive = ("agents", "rounds", "duration_s", "rate", "shards", "agents_per_task")
+    for name in (*positive, "dimension", "sample_interval_s", "deadline_s"):
+        value = getattr(plan, name)
+        if value is not None and value <= 0:
+            raise UsageError(option_name(name), f"must be above 0, not {value}")
+    for name in ("warmup_s", "think_time_s", "ramp_s"):
+        if getattr(plan, name) < 0:
+            raise UsageError(option_name(name), f"must be 0 or more, not {getattr(plan, name)}")
+    if plan.agents is not None and plan.agents > MAX_AGENTS:
+        raise UsageError("--agents", f"must be at most {MAX_AGENTS:,}, not {plan.agents:,}")
+    if plan.dimension > 65_536:
+        raise UsageError("--dimension", f"must be at most 65,536, not {plan.dimension:,}")
+    if plan.shards is not None and plan.shards > 10_000:
+        raise UsageError("--shards", f"must be at most 10,000, not {plan.shards:,}")
+    if not 0 <= plan.seed < 2**63:
+        raise UsageError("--seed", f"must be from 0 to 2**63 - 1, not {plan.seed}")
+    if plan.sample_interval_s < 0.02:
+        raise UsageError("--sample-interval", "must be at least 0.02 s")
+    for name, choices in (
+        ("workload", WORKLOADS),
+        ("arrival", ARRIVALS),
+        ("durability", DURABILITIES),
+    ):
+        if getattr(plan, name) not in choices:
+            raise UsageError(
+                option_name(name),
+                f"{getattr(plan, name)!r} is unknown; choose {' or '.join(choices)}",
+            )
+
+
+def _check_together(plan: RunPlan) -> None:
+    if plan.rounds is not None and plan.duration_s is not None:
+        raise UsageError("--duration", "contradicts --rounds: give one of the two")
+    if plan.rate is not None and plan.think_time_s:
+        raise UsageError(
+            "--think-time", "contradicts --rate: the open loop's schedule sets the pauses"
+        )
+    if plan.rate is None and plan.arrival != "constant":
+        raise UsageError("--arrival", "is of the open loop; give --rate too")
+    if plan.mix is not None and plan.trace is not None:
+        raise UsageError("--mix", "contradicts --trace: a trace is replayed in its own order")
+    if plan.agents is not None and plan.agents_per_task is not None:
+        if plan.agents_per_task > plan.agents:
+            object.__setattr__(plan, "agents_per_task", plan.agents)
+    if plan.duration_s is not None and plan.ramp_s > plan.duration_s + plan.warmup_s:
+        raise UsageError("--ramp", "is longer than the run; the last agents would never start")
+
+
+def parse_mix(value: object) -> dict[str, float]:
+    """Weights by operation from ``store=1,retrieve=8,search=1`` or a mapping.
+
+    Raises:
+        UsageError: an unknown operation, a weight that is none, or all zero.
+    """
+    names = ("store", "retrieve", "search")
+    weights: dict[str, float] = {}
+    if isinstance(value, str):
+        pairs = []
+        for part in value.split(","):
+            name, mark, weight = part.partition("=")
+            if not mark:
+                raise UsageError("--mix", f"{part!r} is not of the form store=1")
+            pairs.append((name.strip(), weight.strip()))
+    elif isinstance(value, Mapping):
+        pairs = list(value.items())
+    else:
+        raise UsageError("--mix", f"must be like store=1,retrieve=8,search=1, not {value!r}")
+    for name, weight in pairs:
+        if name not in names:
+            raise UsageError("--mix", f"{name!r} is no operation; choose {', '.join(names)}")
+        if name in weights:
+            raise UsageError("--mix", f"names {name} twice")
+        try:
+            weights[name] = float(weight)
+        except (TypeError, ValueError):
+            raise UsageError("--mix", f"{weight!r} is no weight of {name}") from None
+        if not (math.isfinite(weights[name]) and weights[name] >= 0):
+            raise UsageError("--mix", f"the weight of {name} must be 0 or more, not {weight}")
+    if not any(weights.values()):
+        raise UsageError("--mix", "all weights are 0; give one above it")
+    return {name: weights.get(name, 0.0) for name in names}
+
+
+def load_plan(path: Path, overrides: Mapping[str, Any]) -> RunPlan:
+    """The plan in a TOML file, or of an earlier run, with some fields given anew.
+
+    Args:
+        path: a TOML file with options as keys (``think-time = 0.1``), a run directory, or its
+            ``run.json``.
+        overrides: fields that take precedence, by field name.
+
+    Raises:
+        UsageError: the file is missing or malformed, has an unknown key or a wrong value.
+    """
+    if path.is_dir():
+        path = path / "run.json"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError("--plan", f"{path} cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise UsageError("--plan", f"{path} is not text") from None
+    if path.suffix == ".json":
+        values = _plan_of_run(path, text)
+    else:
+        try:
+            values = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise UsageError("--plan", f"{path} is no valid TOML: {error}") from None
+    named = _by_field(path, values)
+    for one, other in (("rounds", "duration_s"), ("duration_s", "rounds")):
+        if overrides.get(one) is not None:
+            named.pop(other, None)
+    return RunPlan(**{**named, **overrides})
+
+
+def with_agents(plan: RunPlan, agents: int) -> RunPlan:
+    """The plan with its number of agents known."""
+    return replace(plan, agents=agents)
+
+
+def _plan_of_run(path: Path, text: str) -> dict[str, Any]:
+    try:
+        run = json.loads(text)
+    except ValueError:
+        run = None
+    if not isinstance(run, dict) or not isinstance(run.get("plan"), dict):
+        raise UsageError("--plan", f"{path} is no run.json with a plan in it")
+    return dict(run["plan"])
+
+
+def _by_field(path: Path, values: Mapping[str, Any]) -> dict[str, Any]:
+    names = {field.name for field in fields(RunPlan)}
+    by_option = {option_name(name)[2:]: name for name in names}
+    named: dict[str, Any] = {}
+    for key, value in values.items():
+        name = key if key in names else by_option.get(key.replace("_", "-"))
+        if name is None:
+            known = ", ".join(sorted(by_option))
+            raise UsageError("--plan", f"{path} has the unknown key {key!r}; known are {known}")
+        named[name] = value
+        if name == "trace" and isinstance(value, str):
+            named[name] = str((path.parent / value).resolve())
+    return named

@@ -1,0 +1,142 @@
+"""From the control actor's snapshots to what the live view shows: rates and percentiles of the
+last seconds, and the time that is left."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from harness.control import Snapshot
+from harness.plan import RunPlan
+from harness.recorder import bucket_start_ns
+from harness.report.progress import Progress
+from harness.workload import RETRIEVES, SEARCHES, STATES
+
+__all__ = ["ProgressMeter", "operations_total", "quantile_ms"]
+
+WINDOW_S = 3.0
+_MIN_OPERATIONS = 20
+
+
+def operations_total(plan: RunPlan, agents: int, states: int | None) -> int | None:
+    """How many operations a plan amounts to; None when time, or a trace, ends it."""
+    if plan.rounds is None or states is not None:
+        return None
+    return agents * plan.rounds * (STATES + RETRIEVES + SEARCHES)
+
+
+def quantile_ms(latencies: Mapping[int, int], quantile: float) -> float | None:
+    """A quantile of a histogram, to within a bucket; None with too few operations."""
+    total = sum(latencies.values())
+    if total < _MIN_OPERATIONS:
+        return None
+    below = 0
+    for bucket in sorted(latencies):
+        below += latencies[bucket]
+        if below >= quantile * total:
+            return bucket_start_ns(bucket + 0.5) / 1e6
+    return None
+
+
+class ProgressMeter:
+    """Takes snapshots, gives `Progress`. Holds the last few seconds."""
+
+    def __init__(
+        self,
+        plan: RunPlan,
+        agents: int,
+        *,
+        states: int | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._plan = plan
+        self._agents = agents
+        self._clock = clock
+        self._made_s = clock()
+        self._begun_s: float | None = None
+        self._total = operations_total(plan, agents, states)
+        self._recent: deque[tuple[float, int, dict[int, int]]] = deque()
+        self._snapshot: Snapshot | None = None
+        self._samples: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def operations(self) -> int:
+        """Operations so far."""
+        return self._snapshot.operations if self._snapshot else 0
+
+    @property
+    def failures(self) -> int:
+        """Failures so far."""
+        return self._snapshot.failures if self._snapshot else 0
+
+    @property
+    def elapsed_s(self) -> float:
+        """Since the barrier opened."""
+        return 0.0 if self._begun_s is None else self._clock() - self._begun_s
+
+    def begin(self) -> None:
+        """The barrier opens."""
+        self._begun_s = self._clock()
+        self._recent.append((self._begun_s, 0, {}))
+
+    def take(self, snapshot: Snapshot, samples: Sequence[Mapping[str, Any]]) -> None:
+        """Take a snapshot, and the newest sample of each node."""
+        now = self._clock()
+        self._snapshot = snapshot
+        self._samples = samples
+        self._recent.append((now, snapshot.operations, snapshot.latencies))
+        while len(self._recent) > 2 and now - self._recent[0][0] > WINDOW_S:
+            self._recent.popleft()
+
+    def at(self, phase: str) -> Progress:
+        """Where the run is now."""
+        snapshot = self._snapshot
+        latencies: Counter[int] = Counter()
+        for _, _, part in self._recent:
+            latencies.update(part)
+        cpu: Counter[str] = Counter()
+        rss: Counter[str] = Counter()
+        for sample in self._samples:
+            for role, figures in sample.get("roles", {}).items():
+                cpu[role] += figures["cpu_percent"] or 0.0
+                rss[role] += figures["rss_bytes"] or 0
+        node = [sample["cpu_percent"] for sample in self._samples if sample.get("cpu_percent")]
+        started = snapshot.agents_started if snapshot else 0
+        done = snapshot.agents_done if snapshot else 0
+        return Progress(
+            elapsed_s=self._clock() - self._made_s,
+            phase=phase,
+            agents_total=self._agents,
+            agents_started=started,
+            agents_done=done,
+            operations_done=self.operations,
+            operations_total=self._total,
+            ops_per_s=self._rate(),
+            p50_ms=quantile_ms(latencies, 0.50),
+            p99_ms=quantile_ms(latencies, 0.99),
+            failures=self.failures,
+            retries=snapshot.retries if snapshot else 0,
+            in_flight=started - done,
+            cpu_percent_by_role=cpu,
+            rss_bytes_by_role=rss,
+            node_cpu_percent=sum(node) / len(node) if node else None,
+            eta_s=self._eta_s(),
+        )
+
+    def _rate(self) -> float:
+        if len(self._recent) < 2:
+            return 0.0
+        (first_s, before, _), (last_s, after, _) = self._recent[0], self._recent[-1]
+        return (after - before) / (last_s - first_s) if last_s > first_s else 0.0
+
+    def _eta_s(self) -> float | None:
+        if self._begun_s is None:
+            return None
+        if self._plan.duration_s is not None:
+            return max(0.0, self._plan.warmup_s + self._plan.duration_s - self.elapsed_s)
+        rate = self._rate()
+        if self._total is None or rate <= 0:
+            return None
+        return max(0.0, (self._total - self.operations) / rate)

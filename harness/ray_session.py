@@ -1,0 +1,156 @@
+"""Ray for the length of a run: one of our own on this machine, or a cluster that is there.
+
+Our own has a temporary folder of its own, is connected to by nobody else, and ends with the
+session, whichever way that ends. Everything of Ray's that would speak to the terminal is kept
+quiet: what matters is said by us.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from harness.errors import RunFailedError, UsageError
+
+__all__ = ["LOCAL", "RayNode", "RaySession", "check_address", "ray_session"]
+
+LOCAL = "local"
+_CONNECT_TIMEOUT_S = 5.0
+_OBJECT_STORE_BYTES = 256 * 1024 * 1024
+# Batches are answered in one message up to this size; larger ones go through shared memory,
+# which costs Ray two to three times the CPU (see harness/DESIGN.md).
+_INLINE_BYTES = 4 * 1024 * 1024
+
+_QUIET = {
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_enable_metrics_collection": "0",
+    "RAY_event_stats": "0",
+    "RAY_DEDUP_LOGS": "0",
+    # one thread each: a second one that waits for a busy core costs more than it brings
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RayNode:
+    """A node that is alive."""
+
+    node_id: str
+    address: str
+    cpus: float
+    memory_bytes: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RaySession:
+    """A connection to Ray.
+
+    Attributes:
+        node_id: of the node on which this process runs.
+        owned: whether the Ray is ours.
+        nodes: alive when it was connected.
+    """
+
+    node_id: str
+    owned: bool
+    nodes: list[RayNode]
+
+    @property
+    def cpus(self) -> int:
+        """Cores of all nodes together, at least one."""
+        return max(1, int(sum(node.cpus for node in self.nodes)))
+
+
+def check_address(address: str) -> None:
+    """Refuse an address where nobody listens, before anything is started.
+
+    Raises:
+        UsageError: the address is malformed, or nothing answers there.
+    """
+    if address in {LOCAL, "auto"}:
+        return
+    host, mark, port = address.rpartition(":")
+    if "://" in address or not mark or not host or not port.isdigit():
+        raise UsageError(
+            "--address", f"{address!r} is none; give host:port of a Ray head, auto or local"
+        )
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), _CONNECT_TIMEOUT_S):
+            return
+    except (OSError, OverflowError) as error:
+        raise UsageError(
+            "--address",
+            f"no Ray cluster answers at {address} ({error}); start one with ray start --head, "
+            "or leave the option out",
+        ) from None
+
+
+@contextlib.contextmanager
+def ray_session(address: str) -> Iterator[RaySession]:
+    """Connect to Ray for the length of a block.
+
+    Args:
+        address: ``local`` for a Ray of our own, else as ``ray.init`` takes it.
+
+    Raises:
+        UsageError: no cluster is to be found there.
+        RunFailedError: our own Ray does not start.
+    """
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    settings: dict[str, Any] = {
+        "logging_level": logging.CRITICAL,
+        "log_to_driver": False,
+        "configure_logging": True,
+    }
+    folder = None
+    if address == LOCAL:
+        folder = tempfile.mkdtemp(prefix="harness-ray-")
+        settings |= {
+            "include_dashboard": False,
+            "object_store_memory": _OBJECT_STORE_BYTES,
+            "_temp_dir": folder,
+            "_system_config": {"max_direct_call_object_size": _INLINE_BYTES},
+        }
+    try:
+        _init(ray, address, settings)
+        yield RaySession(
+            node_id=ray.get_runtime_context().get_node_id(),
+            owned=address == LOCAL,
+            nodes=[
+                RayNode(
+                    node_id=node["NodeID"],
+                    address=node["NodeManagerAddress"],
+                    cpus=node["Resources"].get("CPU", 0.0),
+                    memory_bytes=node["Resources"].get("memory", 0.0),
+                )
+                for node in ray.nodes()
+                if node["Alive"]
+            ],
+        )
+    finally:
+        ray.shutdown()
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _init(ray: Any, address: str, settings: dict[str, Any]) -> None:
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
+    try:
+        ray.init(address=address, **settings)
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        if address == LOCAL:
+            raise RunFailedError(f"Ray did not start on this machine: {reason}") from error
+        raise UsageError("--address", f"no Ray cluster answers at {address}: {reason}") from None

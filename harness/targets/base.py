@@ -1,0 +1,102 @@
+"""The target protocol: what a store has to offer to be driven.
+
+A target lives in two places. In the driver it prepares the store and takes it down again; in
+each cohort's process it opens a session, to which agents submit operations. What a session
+needs to know crosses as bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from harness.plan import RunPlan
+from memory_core.client import Answer
+from memory_core.ops import Retrieve, Search, Store
+
+__all__ = ["Placement", "Prepared", "Session", "Target", "WatchedProcess"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchedProcess:
+    """A process of the target's that the samplers watch."""
+
+    pid: int
+    node_id: str
+    role: str
+    number: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Where a run's target may work.
+
+    Attributes:
+        run_id: names what the target starts.
+        data_dir: folder for its files.
+        shards: how many shards it is to have.
+    """
+
+    run_id: str
+    data_dir: Path
+    shards: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A store that is ready.
+
+    Attributes:
+        connection: what a cohort needs to open a session.
+        processes: what serves, to be watched.
+        topology: for ``run.json``.
+    """
+
+    connection: bytes
+    processes: list[WatchedProcess] = field(default_factory=list)
+    topology: dict[str, object] = field(default_factory=dict)
+
+
+class Session(Protocol):
+    """A cohort's way to the store. It belongs to one event loop."""
+
+    @property
+    def retries(self) -> int:
+        """Batches that were sent again so far."""
+
+    def submit(self, operation: Store | Retrieve | Search) -> Awaitable[Answer]:
+        """Send an operation; awaiting it never raises, a failure is its result.
+
+        Raises:
+            memory_core.BadInputError: the operation is wrong; nothing was sent.
+        """
+
+    async def close(self) -> None:
+        """Wait for what is in flight and let go of the store."""
+
+
+class Target(Protocol):
+    """A kind of store."""
+
+    name: str
+    description: str
+    in_process: bool
+
+    def prepare(self, plan: RunPlan, placement: Placement) -> Prepared:
+        """In the driver, with Ray connected: start the store and wait until it serves.
+
+        Raises:
+            harness.errors.UsageError: the plan does not fit the target.
+            harness.errors.RunFailedError: the store did not start.
+        """
+
+    def processes(self) -> list[WatchedProcess]:
+        """In the driver: what serves now, for a store that may have been started again."""
+
+    async def connect(self, plan: RunPlan, connection: bytes, cohort: int) -> Session:
+        """In a cohort: open a session."""
+
+    def destroy(self) -> None:
+        """In the driver: end what was started; nothing is left. Safe to call at any moment."""

@@ -1,0 +1,66 @@
+"""The target ``embedded``: our store as a library, one in each cohort's own process.
+
+No actor serves; an agent's memories are in the store of its cohort. Operations that agents
+issue while a batch is executed make the next one, as with ``memory_core``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from harness.plan import RunPlan
+from harness.targets.base import Placement, Prepared, WatchedProcess
+from harness.targets.sharded import ClientSession
+from memory_core.client import MemoryClient
+from memory_core.config import MemoryConfig
+from memory_core.local_transport import LocalTransport
+from memory_core.store import MemoryStore
+
+__all__ = ["EmbeddedTarget"]
+
+
+class _EmbeddedSession(ClientSession):
+    def __init__(self, client: MemoryClient, transport: LocalTransport) -> None:
+        super().__init__(client)
+        self._transport = transport
+
+    async def close(self) -> None:
+        await super().close()
+        self._transport.close()
+
+
+class EmbeddedTarget:
+    """Our store in the agents' processes."""
+
+    name = "embedded"
+    description = "our store in the agents' own processes, no actors for it"
+    in_process = True
+
+    def prepare(self, plan: RunPlan, placement: Placement) -> Prepared:
+        """Nothing to start; cohorts open their stores themselves."""
+        del plan
+        return Prepared(
+            connection=msgspec.msgpack.encode(str(placement.data_dir)),
+            topology={"stores": "one a cohort"},
+        )
+
+    def processes(self) -> list[WatchedProcess]:
+        """The cohorts are watched already."""
+        return []
+
+    async def connect(self, plan: RunPlan, connection: bytes, cohort: int) -> ClientSession:
+        """Open the cohort's store."""
+        folder = Path(msgspec.msgpack.decode(connection, type=str)) / f"cohort-{cohort}"
+        store = MemoryStore(
+            MemoryConfig(path=folder, dimension=plan.dimension, durability=plan.durability)
+        )
+        transport = LocalTransport([store])
+        client = MemoryClient(
+            transport, 1, pipelining=plan.pipelining, deadline_s=plan.deadline_s
+        )
+        return _EmbeddedSession(client, transport)
+
+    def destroy(self) -> None:
+        """Nothing was started here."""

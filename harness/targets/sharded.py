@@ -1,0 +1,107 @@
+"""What the targets share that put actors behind the pipelining client: memory_core and noop."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness.errors import RunFailedError
+from harness.plan import RunPlan
+from harness.targets.base import Placement, Prepared, WatchedProcess
+from memory_core.client import Answer, MemoryClient
+from memory_core.config import MemoryConfig
+from memory_core.errors import MemoryCoreError
+from memory_core.ops import Retrieve, Search, Store
+from memory_core.shard import RayTransport, Shards, start_shards
+
+__all__ = ["ClientSession", "ShardedTarget"]
+
+
+class _Connection(msgspec.Struct):
+    memory: str
+    shards: int
+
+
+class ClientSession:
+    """A session that is a pipelining client."""
+
+    def __init__(self, client: MemoryClient) -> None:
+        self._client = client
+
+    @property
+    def retries(self) -> int:
+        """Batches that were sent again so far."""
+        return self._client.retries
+
+    def submit(self, operation: Store | Retrieve | Search) -> Awaitable[Answer]:
+        """See `harness.targets.base.Session`."""
+        return self._client.submit(operation)
+
+    async def close(self) -> None:
+        """Wait for what is in flight."""
+        await self._client.drain()
+
+
+class ShardedTarget:
+    """A target whose store is actors of ``actor_class``, one a shard."""
+
+    name: str
+    description: str
+    in_process = False
+    actor_class: type[Any]
+
+    def __init__(self) -> None:
+        self._shards: Shards | None = None
+
+    def prepare(self, plan: RunPlan, placement: Placement) -> Prepared:
+        """Start the shards."""
+        config = MemoryConfig(
+            path=placement.data_dir, dimension=plan.dimension, durability=plan.durability
+        )
+        try:
+            self._shards = start_shards(
+                placement.run_id, placement.shards, config, actor_class=self.actor_class
+            )
+        except MemoryCoreError as error:
+            raise RunFailedError(f"the store did not start: {error}") from None
+        connection = _Connection(placement.run_id, placement.shards)
+        return Prepared(
+            connection=msgspec.msgpack.encode(connection),
+            processes=self.processes(),
+            topology={
+                "memory": placement.run_id,
+                "shards": [
+                    {**msgspec.structs.asdict(info), "path": Path(info.path).name}
+                    for info in self._shards.infos
+                ],
+            },
+        )
+
+    def processes(self) -> list[WatchedProcess]:
+        """The shards' processes."""
+        if self._shards is None:
+            return []
+        return [
+            WatchedProcess(pid=info.pid, node_id=info.node_id, role="shard", number=info.shard)
+            for info in self._shards.refresh()
+        ]
+
+    async def connect(self, plan: RunPlan, connection: bytes, cohort: int) -> ClientSession:
+        """Find the shards by the memory's name."""
+        found = msgspec.msgpack.decode(connection, type=_Connection)
+        client = MemoryClient(
+            RayTransport(found.memory, found.shards),
+            found.shards,
+            pipelining=plan.pipelining,
+            deadline_s=plan.deadline_s,
+        )
+        return ClientSession(client)
+
+    def destroy(self) -> None:
+        """End the shards."""
+        if self._shards is not None:
+            self._shards.stop()
+            self._shards = None
