@@ -506,6 +506,17 @@ class TestDamage:
                 assert reader.damaged_files == 0
         assert seen == {0, 1, 2}
 
+    def test_a_bent_offset_is_not_followed(self, run: RunDirectory) -> None:
+        """A string that claims to lie beyond its buffer ends the stream before its batch."""
+        path = write_nodes(run.path, 1)
+        whole = path.read_bytes()
+        offsets, beyond = (np.array([0, n, 6], np.int32).tobytes() for n in (3, 2**30))
+        assert whole.count(offsets) == 1
+        path.write_bytes(whole.replace(offsets, beyond))
+        reader = open_run(run.path)
+        assert reader.nodes().num_rows == 0
+        assert reader.damaged_file_names == (NODES,)
+
     @settings(max_examples=150, deadline=None)
     @given(data=st.data())
     def test_a_bent_stream_never_crashes(
