@@ -15,7 +15,7 @@ import os
 import sys
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from rich.console import Console
@@ -32,6 +32,8 @@ __all__ = ["PLAIN_INTERVAL_S", "View", "live_view"]
 
 PLAIN_INTERVAL_S = 2.0
 _HISTORY_MAX = 64
+# What writing to a stream raises that is closed, gone or full.
+_BROKEN = (OSError, ValueError)
 
 
 class View(Protocol):
@@ -56,16 +58,22 @@ def live_view(console: Console | None = None) -> Iterator[View]:
     if not _has_panel(console):
         yield _PlainView(console)
         return
-    # Standard output may be a file that wants what is printed to it.
-    with Live(
+    live = Live(
         console=console,
         auto_refresh=False,
         transient=True,
+        # Standard output may be a file that wants what is printed to it.
         redirect_stdout=sys.stdout.isatty(),
         redirect_stderr=True,
         vertical_overflow="crop",
-    ) as live:
+    )
+    try:
+        with suppress(*_BROKEN):
+            live.start()
         yield _PanelView(console, live)
+    finally:
+        with suppress(*_BROKEN):
+            live.stop()
 
 
 def _has_panel(console: Console) -> bool:
@@ -97,7 +105,7 @@ class _PlainView:
         try:
             self._console.file.write(f"{line}\n")
             self._console.file.flush()
-        except (OSError, ValueError):  # closed, or full: the run is worth more than its view
+        except _BROKEN:
             self._broken = True
 
 
@@ -120,14 +128,18 @@ class _PanelView:
             if width != self._width:
                 self._take_back_wrapped(width)
             self._live.update(Text("\n").join(lines), refresh=True)
-        except (OSError, ValueError):
+        except _BROKEN:
             self._broken = True
         self._width = width
         self._line_widths = [line.cell_len for line in lines]
 
     def note(self, text: str) -> None:
-        if not self._broken:
+        if self._broken:
+            return
+        try:
             self._console.print(Text(plain(text)))
+        except _BROKEN:
+            self._broken = True
 
     def _take_back_wrapped(self, width: int) -> None:
         """Clear the rows that a narrower terminal made of the panel's lines beyond their number.
