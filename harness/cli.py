@@ -76,7 +76,9 @@ def _switch(name: str, text: str) -> Callable[[Any], Any]:
 
 _PLAN_OPTIONS: list[Callable[[Any], Any]] = [
     click.option("--agents", type=int, help="Concurrent agents.  [500, or the trace's own number]"),
-    click.option("--target", help="The store that is driven; see `harness targets`.  [memory_core]"),
+    click.option(
+        "--target", help="The store that is driven; see `harness targets`.  [memory_core]"
+    ),
     click.option("--workload", help=f"What an agent does: {', '.join(WORKLOADS)}.  [standard]"),
     click.option("--rounds", type=int, help="Rounds of each agent.  [20]"),
     click.option("--duration", "duration_s", type=float, help="Seconds to measure, instead."),

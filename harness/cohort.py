@@ -215,4 +215,3 @@ class _Cohort:
             await asyncio.sleep(LAG_INTERVAL_S)
             now_ns = time.perf_counter_ns()
             recorder.add_lag(now_ns, max(now_ns - due_ns, 0))
-

@@ -18,7 +18,15 @@ import psutil
 
 import harness
 
-__all__ = ["available_memory_bytes", "GIT_S_MAX", "PACKAGES", "filesystem_type", "harness_commit", "host_facts", "is_tmpfs"]
+__all__ = [
+    "available_memory_bytes",
+    "GIT_S_MAX",
+    "PACKAGES",
+    "filesystem_type",
+    "harness_commit",
+    "host_facts",
+    "is_tmpfs",
+]
 
 # What a figure may depend on, besides this package itself.
 PACKAGES = (

@@ -26,9 +26,7 @@ _CHUNK = 256
 _STREAM = 0x9ACE
 
 
-def due_times_ns(
-    arrival: str, rate: float, agents: int, agent: int, seed: int
-) -> Iterator[int]:
+def due_times_ns(arrival: str, rate: float, agents: int, agent: int, seed: int) -> Iterator[int]:
     """Due times of an agent's operations, from the start of the run, without end.
 
     Args:

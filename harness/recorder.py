@@ -180,7 +180,9 @@ class RowRecorder:
         used = np.flatnonzero(counts)
         failures = int((rows[:, _COLUMN["outcome"]] >= _FIRST_FAILURE).sum())
         return RowProgress(
-            int((rows[:, 0] > 0).sum()), failures, list(zip(used.tolist(), counts[used].tolist(), strict=True))
+            int((rows[:, 0] > 0).sum()),
+            failures,
+            list(zip(used.tolist(), counts[used].tolist(), strict=True)),
         )
 
     def flush(self) -> None:

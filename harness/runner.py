@@ -114,9 +114,7 @@ def prepare(plan: RunPlan) -> PreparedRun:
     return PreparedRun(plan=plan, agents=plan.agents, target=target, trace=trace)
 
 
-def run(
-    prepared: PreparedRun, directory: RunDirectory, view: View, stop: StopRequest
-) -> Outcome:
+def run(prepared: PreparedRun, directory: RunDirectory, view: View, stop: StopRequest) -> Outcome:
     """Carry a run out into its directory.
 
     Raises:
@@ -127,9 +125,7 @@ def run(
     _describe(prepared, directory)
     data_dir = Path(plan.data_dir) if plan.data_dir else directory.path / "data"
     if plan.durability == "fsync" and is_tmpfs(data_dir):
-        view.note(
-            f"warning: {data_dir} is on a memory file system, so fsync makes nothing durable"
-        )
+        view.note(f"warning: {data_dir} is on a memory file system, so fsync makes nothing durable")
     running = _Run(prepared, directory, view, stop)
     status: Status = "failed"
     try:

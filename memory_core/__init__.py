@@ -12,41 +12,49 @@ In one process, call by call::
 shards that Ray hosts. DESIGN.md beside this file tells how it works and why.
 """
 
-from memory_core.config import MemoryConfig
-from memory_core.encoder import Encoder, StateEncoder
-from memory_core.errors import (
-    BadInputError,
-    CorruptionError,
-    DatabaseError,
-    DeadlineError,
-    IncompatibleError,
-    LockedError,
-    MemoryCoreError,
-    OverloadedError,
-    StorageFullError,
-    UnavailableError,
-)
-from memory_core.face import MemoryFace, SimilarState
-from memory_core.ops import (
-    Counts,
-    Describe,
-    Described,
-    Done,
-    Failure,
-    Hit,
-    Hits,
-    Missing,
-    Moved,
-    Operation,
-    Record,
-    Result,
-    Retrieve,
-    Search,
-    Store,
-    Transition,
-)
-from memory_core.store import MemoryStore
-from memory_core.system import AgentMemorySystem
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+# A name is loaded when it is first asked for, so that a client of shards, of which there may be
+# hundreds of processes, does not load RocksDB and FAISS.
+if TYPE_CHECKING:
+    from memory_core.config import MemoryConfig
+    from memory_core.encoder import Encoder, StateEncoder
+    from memory_core.errors import (
+        BadInputError,
+        CorruptionError,
+        DatabaseError,
+        DeadlineError,
+        IncompatibleError,
+        LockedError,
+        MemoryCoreError,
+        OverloadedError,
+        StorageFullError,
+        UnavailableError,
+    )
+    from memory_core.face import MemoryFace, SimilarState
+    from memory_core.ops import (
+        Counts,
+        Describe,
+        Described,
+        Done,
+        Failure,
+        Hit,
+        Hits,
+        Missing,
+        Moved,
+        Operation,
+        Record,
+        Result,
+        Retrieve,
+        Search,
+        Store,
+        Transition,
+    )
+    from memory_core.store import MemoryStore
+    from memory_core.system import AgentMemorySystem
 
 __all__ = [
     "AgentMemorySystem",
@@ -83,3 +91,54 @@ __all__ = [
     "Transition",
     "UnavailableError",
 ]
+
+_MODULES = {
+    "memory_core.config": ("MemoryConfig",),
+    "memory_core.encoder": ("Encoder", "StateEncoder"),
+    "memory_core.errors": (
+        "BadInputError",
+        "CorruptionError",
+        "DatabaseError",
+        "DeadlineError",
+        "IncompatibleError",
+        "LockedError",
+        "MemoryCoreError",
+        "OverloadedError",
+        "StorageFullError",
+        "UnavailableError",
+    ),
+    "memory_core.face": ("MemoryFace", "SimilarState"),
+    "memory_core.ops": (
+        "Counts",
+        "Describe",
+        "Described",
+        "Done",
+        "Failure",
+        "Hit",
+        "Hits",
+        "Missing",
+        "Moved",
+        "Operation",
+        "Record",
+        "Result",
+        "Retrieve",
+        "Search",
+        "Store",
+        "Transition",
+    ),
+    "memory_core.store": ("MemoryStore",),
+    "memory_core.system": ("AgentMemorySystem",),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(module), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

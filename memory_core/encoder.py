@@ -268,9 +268,7 @@ class _GrowingRows:
         self._count = count + 1
         return count
 
-    def take(
-        self, rows: Sequence[int]
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    def take(self, rows: Sequence[int]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
         index = np.array(rows, dtype=np.int64)
         return self._buckets[index], self._signs[index]
 

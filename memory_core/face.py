@@ -70,9 +70,7 @@ class MemoryFace(ABC):
             UnavailableError: the system is closed, or refuses writes after one that failed.
             StorageFullError: the disk has no room; the state was not stored.
         """
-        self._one(
-            Store.of(agent_id, state_id, state_data, importance=importance, vector=vector)
-        )
+        self._one(Store.of(agent_id, state_id, state_data, importance=importance, vector=vector))
 
     def retrieve_state(
         self, *, state_id: str, agent_id: str, tier: str = "all"

@@ -79,9 +79,7 @@ class Log:
         self.closed = False
         self.created = _prepare_folder(path)
         cache = Cache(config.block_cache_bytes)
-        families = {
-            name: _family_options(name, config, cache) for name in (_META, *TIERS)
-        }
+        families = {name: _family_options(name, config, cache) for name in (_META, *TIERS)}
         options = Options(raw_mode=True)
         options.create_if_missing(True)
         options.create_missing_column_families(True)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from memory_core.client import MemoryClient
 from memory_core.face import MemoryFace
 from memory_core.ops import Operation, Result
-from memory_core.shard import RayTransport, find_shards
+from memory_core.placement import RayTransport, find_shards
 
 __all__ = ["RayMemory"]
 

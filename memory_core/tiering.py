@@ -17,9 +17,7 @@ __all__ = ["demotion_count", "lowest_retention", "retention", "transition_count"
 _SLACK_RATIO = 0.05
 
 
-def retention(
-    sequences: npt.ArrayLike, importances: npt.ArrayLike
-) -> npt.NDArray[np.float64]:
+def retention(sequences: npt.ArrayLike, importances: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Retention of the memories of one agent in one tier, shape (n,), in [0, 2].
 
     Args:
@@ -32,9 +30,7 @@ def retention(
     return recency + np.asarray(importances, dtype=np.float64)
 
 
-def lowest_retention(
-    sequences: npt.ArrayLike, importances: npt.ArrayLike, count: int
-) -> list[int]:
+def lowest_retention(sequences: npt.ArrayLike, importances: npt.ArrayLike, count: int) -> list[int]:
     """Positions of the ``count`` memories to move down, the first to go first."""
     scores = retention(sequences, importances)
     order = np.lexsort((np.asarray(sequences, dtype=np.int64), scores))

@@ -13,10 +13,9 @@ import msgspec
 from harness.plan import RunPlan
 from harness.targets.base import Placement, Prepared, WatchedProcess
 from harness.targets.sharded import ClientSession
+from memory_core import MemoryConfig, MemoryStore
 from memory_core.client import MemoryClient
-from memory_core.config import MemoryConfig
 from memory_core.local_transport import LocalTransport
-from memory_core.store import MemoryStore
 
 __all__ = ["EmbeddedTarget"]
 
@@ -57,9 +56,7 @@ class EmbeddedTarget:
             MemoryConfig(path=folder, dimension=plan.dimension, durability=plan.durability)
         )
         transport = LocalTransport([store])
-        client = MemoryClient(
-            transport, 1, pipelining=plan.pipelining, deadline_s=plan.deadline_s
-        )
+        client = MemoryClient(transport, 1, pipelining=plan.pipelining, deadline_s=plan.deadline_s)
         return _EmbeddedSession(client, transport)
 
     def destroy(self) -> None:

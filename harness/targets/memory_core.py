@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from harness.targets.sharded import ShardedTarget
-from memory_core.shard import ShardActor
 
 __all__ = ["MemoryCoreTarget"]
 
@@ -13,4 +14,9 @@ class MemoryCoreTarget(ShardedTarget):
 
     name = "memory_core"
     description = "our store, shards hosted as Ray actors (the default)"
-    actor_class = ShardActor
+
+    def actor_class(self) -> type[Any]:
+        """The store's own actor."""
+        from memory_core.shard import ShardActor
+
+        return ShardActor

@@ -7,32 +7,36 @@ bytes to the shards. What a run of it reaches is the most that the harness itsel
 from __future__ import annotations
 
 from time import perf_counter_ns
+from typing import Any
 
 import msgspec
 
 from harness.targets.sharded import ShardedTarget
-from memory_core.config import MemoryConfig
+from memory_core import MemoryConfig
 from memory_core.ops import DONE, Reply, encode_reply
-from memory_core.shard import ShardActor
+from memory_core.placement import ShardInfo
 
 __all__ = ["NoopShard", "NoopTarget"]
 
 _split = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 
 
-class NoopShard(ShardActor):
+class NoopShard:
     """Answers ``ok`` to each operation of a batch, which it does not even read."""
 
     def __init__(self, memory: str, shard: int, shards: int, config: MemoryConfig) -> None:
+        del config
         self._identity = (memory, shard, shards)
-        self._config = config
-        self._opened = 1
 
     def execute(self, data: bytes) -> bytes:
         """As many acknowledgements as the batch has operations."""
         started_ns = perf_counter_ns()
         results = [DONE] * len(_split(data))
         return encode_reply(Reply(0, perf_counter_ns() - started_ns, results))  # type: ignore[arg-type]
+
+    def info(self) -> bytes:
+        """A packed `ShardInfo`."""
+        return msgspec.msgpack.encode(ShardInfo.here(*self._identity, path="", opened=1))
 
     def close(self) -> None:
         """Nothing is open."""
@@ -43,4 +47,7 @@ class NoopTarget(ShardedTarget):
 
     name = "noop"
     description = "actors that answer at once and keep nothing, to calibrate the harness"
-    actor_class = NoopShard
+
+    def actor_class(self) -> type[Any]:
+        """The actor that does nothing."""
+        return NoopShard

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,11 @@ import msgspec
 from harness.errors import RunFailedError
 from harness.plan import RunPlan
 from harness.targets.base import Placement, Prepared, WatchedProcess
+from memory_core import MemoryConfig
 from memory_core.client import Answer, MemoryClient
-from memory_core.config import MemoryConfig
 from memory_core.errors import MemoryCoreError
 from memory_core.ops import Retrieve, Search, Store
-from memory_core.shard import RayTransport, Shards, start_shards
+from memory_core.placement import RayTransport, Shards, start_shards
 
 __all__ = ["ClientSession", "ShardedTarget"]
 
@@ -45,16 +46,19 @@ class ClientSession:
         await self._client.drain()
 
 
-class ShardedTarget:
-    """A target whose store is actors of ``actor_class``, one a shard."""
+class ShardedTarget(ABC):
+    """A target whose store is actors of `actor_class`, one a shard."""
 
     name: str
     description: str
     in_process = False
-    actor_class: type[Any]
 
     def __init__(self) -> None:
         self._shards: Shards | None = None
+
+    @abstractmethod
+    def actor_class(self) -> type[Any]:
+        """What serves a shard; asked in the driver only, since it may be dear to load."""
 
     def prepare(self, plan: RunPlan, placement: Placement) -> Prepared:
         """Start the shards."""
@@ -63,7 +67,7 @@ class ShardedTarget:
         )
         try:
             self._shards = start_shards(
-                placement.run_id, placement.shards, config, actor_class=self.actor_class
+                placement.run_id, placement.shards, config, actor_class=self.actor_class()
             )
         except MemoryCoreError as error:
             raise RunFailedError(f"the store did not start: {error}") from None
