@@ -137,7 +137,7 @@ def _response(now: Progress, room: int) -> Text:
         (f"  p99 {figures.time(now.p99_ms)}", "bold"),
         failed if now.failures else ("  none failed", "green"),
         (f"  {figures.count(now.in_flight)} in flight", ""),
-        (f"  {figures.count(now.retries)} retries", "yellow") if now.retries else ("", ""),
+        (f"  {figures.count(now.retries)} retries", "dark_orange3") if now.retries else ("", ""),
     ]
     line = _label("response")
     for words, style in parts:
