@@ -20,7 +20,12 @@ from harness.schema import OPERATIONS, ROLES
 
 __all__ = ["render_summary"]
 
-_STYLES = {"invalid": "bold red", "failed": "bold red", "warning": "bold dark_orange3", "ok": "green"}
+_STYLES = {
+    "invalid": "bold red",
+    "failed": "bold red",
+    "warning": "bold dark_orange3",
+    "ok": "green",
+}
 _ROWS = ("all", *OPERATIONS)
 # (heading, key, the order in which it goes where there is little room)
 _RESPONSE = (
