@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 import ray
+import uvloop
 
 from harness.agent import Counters, RunClock, live
 from harness.control import CohortReady, CohortReport
@@ -84,7 +85,7 @@ def run_cohort(data: bytes, control: Any) -> bytes:
         control: the control actor's handle.
     """
     spec = msgspec.msgpack.decode(data, type=CohortSpec)
-    return msgspec.msgpack.encode(asyncio.run(_Cohort(spec, control).run()))
+    return msgspec.msgpack.encode(uvloop.run(_Cohort(spec, control).run()))
 
 
 class _Cohort:

@@ -129,12 +129,15 @@ class StandardAgent:
         first = number * STATES
         states = forager.walk(number, STATES)
         own = self.agent_id
+        packed = []
         for position, state in enumerate(states):
-            yield Store.of(own, f"{prefix}{first + position}", state)
+            store = Store.of(own, f"{prefix}{first + position}", state)
+            packed.append(store.payload)
+            yield store
         for position in range(RETRIEVES):
             yield Retrieve(own, f"{prefix}{first + position}")
-        for state in states[:SEARCHES]:
-            yield Search.of(own, state, k=SEARCH_K)
+        for payload in packed[:SEARCHES]:
+            yield Search(own, payload, k=SEARCH_K)
 
 
 class MixedAgent:
@@ -193,12 +196,14 @@ class ReplayAgent:
         taken = list(islice(self._states[warmup], STATES))
         own = self.agent_id
         first = number * STATES
-        ids = []
+        ids, packed = [], []
         for position, (recorded, state) in enumerate(taken):
             name = recorded if recorded is not None else f"state_{self._agent}_{first + position}"
             ids.append(f"warmup_{name}" if warmup else name)
-            yield Store.of(own, ids[-1], state)
+            store = Store.of(own, ids[-1], state)
+            packed.append(store.payload)
+            yield store
         for state_id in ids[:RETRIEVES]:
             yield Retrieve(own, state_id)
-        for _, state in taken[:SEARCHES]:
-            yield Search.of(own, state, k=SEARCH_K)
+        for payload in packed[:SEARCHES]:
+            yield Search(own, payload, k=SEARCH_K)

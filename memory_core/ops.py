@@ -235,7 +235,9 @@ def validate(operation: Operation) -> None:
     if kind is Store:
         _check_id("agent_id", operation.agent_id)
         _check_id("state_id", operation.state_id)  # type: ignore[union-attr]
-        _check_importance(operation.importance)  # type: ignore[union-attr]
+        importance = operation.importance  # type: ignore[union-attr]
+        if not (type(importance) is float and 0.0 <= importance <= 1.0):
+            _check_importance(importance)
         if type(operation.payload) is not bytes:  # type: ignore[union-attr]
             raise BadInputError("payload", "must be bytes, as pack_state makes them")
     elif kind is Retrieve:
@@ -254,17 +256,16 @@ def validate(operation: Operation) -> None:
 
 
 def _check_id(field: str, value: Any) -> None:
+    if type(value) is str and value.isascii() and 0 < len(value) <= MAX_ID_BYTES:
+        return
     if type(value) is not str:
         raise BadInputError(field, f"must be a string, not {type(value).__name__}")
     if not value:
         raise BadInputError(field, "is empty; name one")
-    if value.isascii():
-        size = len(value)
-    else:
-        try:
-            size = len(value.encode())
-        except UnicodeEncodeError:
-            raise BadInputError(field, "holds a lone surrogate, which is no valid text") from None
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        raise BadInputError(field, "holds a lone surrogate, which is no valid text") from None
     if size > MAX_ID_BYTES:
         raise BadInputError(field, f"is {size:,} bytes long; at most {MAX_ID_BYTES:,}")
 
