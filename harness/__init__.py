@@ -1,4 +1,4 @@
-"""A distributed load harness for agent memories. DESIGN.md beside this file tells how it measures."""
+"""A distributed load harness for agent memories; DESIGN.md beside this tells how it measures."""
 
 from importlib.metadata import PackageNotFoundError, version
 

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from time import perf_counter_ns
 
-from harness.plan import RunPlan
 from harness.pacing import due_times_ns, start_delay_ns
+from harness.plan import RunPlan
 from harness.recorder import Recorder
 from harness.schema import OPERATIONS, OUTCOMES, PHASES
 from harness.targets.base import Session

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.errors import UsageError
 
-__all__ = ["TASK_BYTES", "TASKS_A_CORE", "agents_per_task", "check_fits", "cohort_ranges"]
+__all__ = ["TASKS_A_CORE", "TASK_BYTES", "agents_per_task", "check_fits", "cohort_ranges"]
 
 # A task's process: what it holds of its own when it has loaded Ray, numpy and pyarrow
 # (harness/DESIGN.md has the measurement).
@@ -27,7 +27,7 @@ def agents_per_task(agents: int, cpus: int, *, in_process: bool) -> int:
 
 def cohort_ranges(agents: int, per_task: int) -> list[tuple[int, int]]:
     """The agents of each cohort, as (first, last + 1), of nearly equal size."""
-    tasks = -(-agents // per_task)
+    tasks = max(1, -(-agents // per_task))
     return [(agents * task // tasks, agents * (task + 1) // tasks) for task in range(tasks)]
 
 

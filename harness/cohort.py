@@ -37,7 +37,7 @@ _GC_THRESHOLDS = (100_000, 50, 100)
 
 
 class CohortSpec(msgspec.Struct, frozen=True):
-    """What a cohort needs to know. ``agents`` of the run; this one has ``first`` to ``last - 1``."""
+    """What a cohort needs to know; of the run's ``agents`` it has ``first`` to ``last - 1``."""
 
     plan: dict[str, Any]
     agents: int

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -112,8 +113,8 @@ class Control:
         return os.getpid()
 
 
-def control_actor() -> object:
+def control_actor() -> Any:
     """`Control` as a Ray actor class, for the caller to pin to the driver's node."""
     import ray
 
-    return ray.remote(num_cpus=0, max_restarts=0, enable_task_events=False)(Control)
+    return ray.remote(num_cpus=0, max_restarts=0)(Control)

@@ -19,9 +19,9 @@ import psutil
 import harness
 
 __all__ = [
-    "available_memory_bytes",
     "GIT_S_MAX",
     "PACKAGES",
+    "available_memory_bytes",
     "filesystem_type",
     "harness_commit",
     "host_facts",

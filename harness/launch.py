@@ -34,7 +34,11 @@ class Controller:
     def __init__(self, session: RaySession, run_directory: Path) -> None:
         self.actor: Any = (
             control_actor()
-            .options(scheduling_strategy=pinned_to(session.node_id), max_concurrency=10_000)
+            .options(
+                scheduling_strategy=pinned_to(session.node_id),
+                max_concurrency=10_000,
+                enable_task_events=False,
+            )
             .remote(str(run_directory.resolve()))
         )
         self._session = session

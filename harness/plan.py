@@ -204,9 +204,6 @@ def _check_together(plan: RunPlan) -> None:
         raise UsageError("--arrival", "is of the open loop; give --rate too")
     if plan.mix is not None and plan.trace is not None:
         raise UsageError("--mix", "contradicts --trace: a trace is replayed in its own order")
-    if plan.agents is not None and plan.agents_per_task is not None:
-        if plan.agents_per_task > plan.agents:
-            object.__setattr__(plan, "agents_per_task", plan.agents)
     if plan.duration_s is not None and plan.ramp_s > plan.duration_s + plan.warmup_s:
         raise UsageError("--ramp", "is longer than the run; the last agents would never start")
 

@@ -1,5 +1,7 @@
-"""From the control actor's snapshots to what the live view shows: rates and percentiles of the
-last seconds, and the time that is left."""
+"""From the control actor's snapshots to what the live view shows.
+
+Rates and percentiles are of the last seconds; the time that is left follows from them.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,9 @@ WINDOW_S = 3.0
 _MIN_OPERATIONS = 20
 
 
-def operations_total(plan: RunPlan, agents: int, states: int | None) -> int | None:
+def operations_total(plan: RunPlan, agents: int) -> int | None:
     """How many operations a plan amounts to; None when time, or a trace, ends it."""
-    if plan.rounds is None or states is not None:
+    if plan.rounds is None or plan.trace is not None:
         return None
     return agents * plan.rounds * (STATES + RETRIEVES + SEARCHES)
 
@@ -48,7 +50,6 @@ class ProgressMeter:
         plan: RunPlan,
         agents: int,
         *,
-        states: int | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._plan = plan
@@ -56,7 +57,7 @@ class ProgressMeter:
         self._clock = clock
         self._made_s = clock()
         self._begun_s: float | None = None
-        self._total = operations_total(plan, agents, states)
+        self._total = operations_total(plan, agents)
         self._recent: deque[tuple[float, int, dict[int, int]]] = deque()
         self._snapshot: Snapshot | None = None
         self._samples: Sequence[Mapping[str, Any]] = ()
@@ -96,11 +97,11 @@ class ProgressMeter:
         latencies: Counter[int] = Counter()
         for _, _, part in self._recent:
             latencies.update(part)
-        cpu: Counter[str] = Counter()
+        cpu: dict[str, float] = {}
         rss: Counter[str] = Counter()
         for sample in self._samples:
             for role, figures in sample.get("roles", {}).items():
-                cpu[role] += figures["cpu_percent"] or 0.0
+                cpu[role] = cpu.get(role, 0.0) + (figures["cpu_percent"] or 0.0)
                 rss[role] += figures["rss_bytes"] or 0
         node = [sample["cpu_percent"] for sample in self._samples if sample.get("cpu_percent")]
         started = snapshot.agents_started if snapshot else 0

@@ -38,7 +38,7 @@ def uniforms(seed: int, stream: int, chunk: int, count: int) -> npt.NDArray[np.f
     numbers *= _SECOND
     numbers ^= numbers >> _31
     numbers >>= _11
-    return numbers * _TO_UNIT
+    return numbers.astype(np.float64) * _TO_UNIT
 
 
 def _mix(value: int) -> int:

@@ -135,7 +135,7 @@ def ray_session(address: str) -> Iterator[RaySession]:
                     cpus=node["Resources"].get("CPU", 0.0),
                     memory_bytes=node["Resources"].get("memory", 0.0),
                 )
-                for node in ray.nodes()
+                for node in ray.nodes()  # type: ignore[no-untyped-call]
                 if node["Alive"]
             ],
         )

@@ -19,10 +19,10 @@ synchronous face.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from hashlib import blake2b
 from time import perf_counter_ns
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -44,10 +44,9 @@ from memory_core.ops import (
     Search,
     Store,
     Transition,
-    decode_reply,
-    encode_batch,
     validate,
 )
+from memory_core.wire import decode_reply, encode_batch
 
 __all__ = ["Answer", "BatchTiming", "MemoryClient", "Transport", "shard_of"]
 
@@ -188,7 +187,7 @@ class MemoryClient:
         )
         return Answer(Failure.of(error), BatchTiming(lane.shard, 0, 0, perf_counter_ns(), 0, 0))
 
-    def _start(self, sending: asyncio.coroutines.Coroutine[None, None, None]) -> None:
+    def _start(self, sending: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(sending)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

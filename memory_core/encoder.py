@@ -19,15 +19,23 @@ any of this is a new `StateEncoder.version`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from hashlib import blake2b
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from memory_core.errors import BadInputError
+from memory_core.features import (
+    CATEGORY_FEATURES,
+    NUMBER_FEATURES,
+    BucketRows,
+    phases,
+    signed_buckets,
+    unit_rows,
+)
+from memory_core.payload import unpack_state
+from memory_core.shapes import Shape
 
 __all__ = ["Encoder", "StateEncoder"]
 
@@ -57,23 +65,13 @@ class Encoder(Protocol):
         """Vectors of shape (len(states), dimension), float32, none of them zero."""
 
 
-_NUMBER_SCALE = 1e-3
-_LOW_FREQUENCY = math.pi / 56.0  # asinh(1e9 / 0.001) is 28.3: half a turn each side
-_HIGH_FREQUENCY = 1.0
-_FREQUENCIES = np.array(
-    [_LOW_FREQUENCY, _LOW_FREQUENCY, _HIGH_FREQUENCY, _HIGH_FREQUENCY], dtype=np.float32
-)
-_QUARTER_TURNS = np.array([0.0, math.pi / 2, 0.0, math.pi / 2], dtype=np.float32)
-_NUMBER_FEATURES = 4
-_CATEGORY_FEATURES = 2
-_HALF_ROOT = math.sqrt(0.5)
-_MAX_NUMBER = 1e300
-_CANCELLED = 1e-6
-
 _MAX_DEPTH = 32
 _MAX_KNOWN = 100_000
 _MAX_REMEMBERED_TEXT = 256
-_MAX_SHAPES = 1_024
+_MAX_TAKEN = 1_024
+_MAX_LAYOUT = 4_096
+_MAX_SHAPES_ALIKE = 3
+_MAX_MISSES = 64
 
 
 class _Path:
@@ -106,7 +104,7 @@ class StateEncoder:
     version = 1
 
     def __init__(self, dimension: int = 64) -> None:
-        if isinstance(dimension, bool) or not isinstance(dimension, int) or dimension < 1:
+        if type(dimension) is not int or dimension < 1:
             raise BadInputError("dimension", f"must be a whole number >= 1, not {dimension!r}")
         self.dimension = dimension
         self._forget()
@@ -122,11 +120,17 @@ class StateEncoder:
 
     def _forget(self) -> None:
         self._root = _Path("")
-        self._number_buckets = _GrowingRows(_NUMBER_FEATURES)
-        self._category_buckets = _GrowingRows(_CATEGORY_FEATURES)
-        self._shapes: dict[
+        self._number_buckets = BucketRows(NUMBER_FEATURES)
+        self._category_buckets = BucketRows(CATEGORY_FEATURES)
+        self._taken: dict[
             tuple[int, ...], tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
         ] = {}
+        self._layouts: dict[
+            tuple[Any, ...],
+            tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float32]],
+        ] = {}
+        self._shapes: dict[bytes, list[Shape]] = {}
+        self._misses = 0
         self._known = 0
 
     def encode(self, states: Sequence[Mapping[str, Any]]) -> npt.NDArray[np.float32]:
@@ -135,26 +139,69 @@ class StateEncoder:
         Raises:
             BadInputError: a state holds something that `pack_state` would refuse.
         """
+        leaves = self._begin()
+        for state in states:
+            self._read(state, leaves)
+        return self._vectors(leaves)
+
+    def encode_packed(self, payloads: Sequence[bytes]) -> npt.NDArray[np.float32]:
+        """The same of packed states, faster where many are of one shape.
+
+        Raises:
+            BadInputError: the bytes are no packed state.
+        """
+        leaves = self._begin()
+        for payload in payloads:
+            if not self._read_known(payload, leaves):
+                state = unpack_state(payload)
+                self._read(state, leaves)
+                self._learn(payload, state)
+        return self._vectors(leaves)
+
+    def _begin(self) -> _Leaves:
         if self._known > _MAX_KNOWN:
             self._forget()
-        # States of one shape, in which the same paths hold numbers, are computed together.
-        shapes: dict[tuple[int, ...], tuple[list[int], list[float]]] = {}
-        category_counts = []
-        categories: list[int] = []
-        for position, state in enumerate(states):
-            before = len(categories)
-            numbers: list[int] = []
+        return _Leaves()
+
+    def _read(self, state: Mapping[str, Any], leaves: _Leaves) -> None:
+        """Take the leaves of a state one by one."""
+        rows: list[int] = []
+        values: list[float] = []
+        before = len(leaves.categories)
+        if state:
+            self._walk(self._root, state.items(), rows, values, leaves.categories, 0)
+        else:
+            leaves.categories.append(self.category_row(self._root, "{}"))
+        leaves.add(tuple(rows), values, before)
+
+    def _read_known(self, payload: bytes, leaves: _Leaves) -> bool:
+        """Take the leaves of a packed state if it is of a known shape."""
+        shapes = self._shapes.get(payload[:1])
+        if shapes is None:
+            return False
+        before = len(leaves.categories)
+        for position, shape in enumerate(shapes):
             values: list[float] = []
-            if state:
-                self._walk(self._root, state.items(), numbers, values, categories, 0)
-            else:
-                categories.append(self._category_row(self._root, "{}"))
-            category_counts.append(len(categories) - before)
-            if numbers:
-                members = shapes.setdefault(tuple(numbers), ([], []))
-                members[0].append(position)
-                members[1].extend(values)
-        return self._vectors(len(states), shapes, categories, category_counts)
+            rows = shape.read(payload, values, leaves.categories)
+            if rows is not None:
+                leaves.add(rows, values, before)
+                self._misses = 0
+                if position:
+                    shapes.insert(0, shapes.pop(position))
+                return True
+        return False
+
+    def _learn(self, payload: bytes, state: Mapping[str, Any]) -> None:
+        """Know the state's shape next time, unless shapes have not helped for a while."""
+        self._misses += 1
+        if self._misses > _MAX_MISSES:
+            self._shapes.clear()
+            return
+        shape = Shape.of(state, self._root, self)
+        if shape is not None:
+            shapes = self._shapes.setdefault(payload[:1], [])
+            shapes.insert(0, shape)
+            del shapes[_MAX_SHAPES_ALIKE:]
 
     def _walk(
         self,
@@ -169,137 +216,150 @@ class StateEncoder:
         for key, value in items:
             path = children.get(key)
             if path is None:
-                path = self._new_path(parent, key)
+                path = self.child(parent, key)
             kind = type(value)
             if kind is float or kind is int:
                 number = path.number
-                numbers.append(number if number >= 0 else self._number_row(path))
+                numbers.append(number if number >= 0 else self.number_row(path))
                 values.append(value)
             elif kind is str or kind is bool or value is None:
                 row = path.categories.get(value)
-                categories.append(row if row is not None else self._category_row(path, value))
+                categories.append(row if row is not None else self.category_row(path, value))
             elif depth >= _MAX_DEPTH:
-                categories.append(self._category_row(path, repr(value)))
+                categories.append(self.category_row(path, repr(value)))
             elif kind is dict or kind is list:
                 if value:
                     below = value.items() if kind is dict else enumerate(value)
                     self._walk(path, below, numbers, values, categories, depth + 1)
                 else:
-                    categories.append(self._category_row(path, "{}" if kind is dict else "[]"))
+                    categories.append(self.category_row(path, "{}" if kind is dict else "[]"))
             else:
                 raise BadInputError(path.name or "state_data", f"is of type {kind.__name__}")
 
-    def _new_path(self, parent: _Path, key: str | int) -> _Path:
-        self._known += 1
-        name = f"{parent.name}[{key}]" if type(key) is int else f"{parent.name}.{key}"
-        path = parent.children[key] = _Path(name)
+    def child(self, parent: _Path, key: str | int) -> _Path:
+        """The path below ``parent``, made if need be."""
+        path = parent.children.get(key)
+        if path is None:
+            self._known += 1
+            name = f"{parent.name}[{key}]" if type(key) is int else f"{parent.name}.{key}"
+            path = parent.children[key] = _Path(name)
         return path
 
-    def _number_row(self, path: _Path) -> int:
-        path.number = self._number_buckets.append(
-            _signed_buckets(b"n" + path.name.encode(), _NUMBER_FEATURES, self.dimension)
-        )
+    def number_row(self, path: _Path) -> int:
+        """The row of a number at ``path``, made if need be."""
+        if path.number < 0:
+            path.number = self._number_buckets.append(
+                signed_buckets(b"n" + path.name.encode(), NUMBER_FEATURES, self.dimension)
+            )
         return path.number
 
-    def _category_row(self, path: _Path, value: str | bool | None) -> int:
+    def category_row(self, path: _Path, value: str | bool | None) -> int:
+        """The row of a category at ``path``, made if need be."""
+        row = path.categories.get(value)
+        if row is not None:
+            return row
         self._known += 1
         # a string is kept apart from True, None and their like of the same text
         text = f"s{value}" if type(value) is str else f"v{value}"
         hashed = b"c" + path.name.encode() + b"\0" + text.encode()
         row = self._category_buckets.append(
-            _signed_buckets(hashed, _CATEGORY_FEATURES, self.dimension)
+            signed_buckets(hashed, CATEGORY_FEATURES, self.dimension)
         )
         if len(text) <= _MAX_REMEMBERED_TEXT:
             path.categories[value] = row
         return row
 
-    def _vectors(
-        self,
-        n: int,
-        shapes: dict[tuple[int, ...], tuple[list[int], list[float]]],
-        categories: list[int],
-        category_counts: list[int],
-    ) -> npt.NDArray[np.float32]:
-        dimension = self.dimension
+    def _vectors(self, leaves: _Leaves) -> npt.NDArray[np.float32]:
+        """Sum the features of all leaves into their buckets, for all states together."""
+        dimension, n = self.dimension, len(leaves.category_counts)
+        if n == 1:
+            return self._vector(leaves)
         flat, weights = [], []
-        if categories:
-            buckets, signs = self._category_buckets.take(categories)
-            if n > 1:
-                starts = np.repeat(np.arange(n) * dimension, category_counts)
-                buckets = buckets + starts[:, None]
-            flat.append(buckets.ravel())
+        if leaves.categories:
+            buckets, signs = self._category_buckets.take(leaves.categories)
+            starts = np.repeat(np.arange(n) * dimension, leaves.category_counts)
+            flat.append((buckets + starts[:, None]).ravel())
             weights.append(signs.ravel())
-        for numbers, (positions, values) in shapes.items():
-            buckets, signs = self._shape_buckets(numbers)
-            phases = _phases(values).reshape(len(positions), *signs.shape)
-            phases *= signs
-            if n > 1:
-                buckets = buckets + (np.array(positions) * dimension)[:, None, None]
-            flat.append(buckets.ravel())
-            weights.append(phases.ravel())
-        sums = np.bincount(np.concatenate(flat), np.concatenate(weights), minlength=n * dimension)
-        return _unit_rows(sums.reshape(n, dimension))
+        for rows, (positions, values) in leaves.numbers.items():
+            buckets, signs = self._buckets_of(rows)
+            features = phases(values).reshape(len(positions), *signs.shape)
+            features *= signs
+            starts = np.array(positions) * dimension
+            flat.append((buckets + starts[:, None, None]).ravel())
+            weights.append(features.ravel())
+        if not flat:
+            return np.empty((0, dimension), np.float32)
+        sums: npt.NDArray[np.float64] = np.bincount(  # type: ignore[assignment]
+            np.concatenate(flat), np.concatenate(weights), minlength=n * dimension
+        )
+        return unit_rows(sums.reshape(n, dimension))
 
-    def _shape_buckets(
-        self, numbers: tuple[int, ...]
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        known = self._shapes.get(numbers)
+    def _vector(self, leaves: _Leaves) -> npt.NDArray[np.float32]:
+        """`_vectors` of one state, with as few calls of numpy as it takes."""
+        rows: tuple[int, ...] = ()
+        values: list[float] = []
+        if leaves.numbers:
+            rows, (_, values) = next(iter(leaves.numbers.items()))
+        key = (rows, *leaves.categories)
+        known = self._layouts.get(key)
         if known is None:
-            if len(self._shapes) >= _MAX_SHAPES:
-                self._shapes.clear()
-            known = self._shapes[numbers] = self._number_buckets.take(numbers)
+            known = self._layout(rows, leaves.categories)
+            if len(self._layouts) >= _MAX_TAKEN:
+                self._layouts.clear()
+            if len(known[0]) <= _MAX_LAYOUT:
+                self._layouts[key] = known
+        flat, weights, signs = known
+        if values:
+            weights = weights.copy()
+            features = phases(values)
+            features *= signs
+            weights[weights.size - features.size :] = features.ravel()
+        sums: npt.NDArray[np.float64] = np.bincount(  # type: ignore[assignment]
+            flat, weights, self.dimension
+        )
+        return unit_rows(sums.reshape(1, self.dimension))
+
+    def _layout(
+        self, rows: tuple[int, ...], categories: list[int]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float32]]:
+        """Buckets and weights of a state's features, its categories first; the numbers' signs."""
+        buckets, weights = self._category_buckets.take(categories)
+        number_buckets, signs = self._buckets_of(rows)
+        flat = np.concatenate((buckets.ravel(), number_buckets.ravel()))
+        return flat, np.concatenate((weights.ravel(), signs.ravel())).astype(np.float64), signs
+
+    def _buckets_of(
+        self, rows: tuple[int, ...]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+        known = self._taken.get(rows)
+        if known is None:
+            if len(self._taken) >= _MAX_TAKEN:
+                self._taken.clear()
+            known = self._taken[rows] = self._number_buckets.take(rows)
         return known
 
 
-class _GrowingRows:
-    """Rows of (buckets, signs), appended one at a time and taken many at a time."""
+class _Leaves:
+    """The leaves of a batch of states.
 
-    def __init__(self, width: int) -> None:
-        self._buckets = np.zeros((64, width), dtype=np.int64)
-        self._signs = np.zeros((64, width), dtype=np.float32)
-        self._count = 0
+    States in which the same paths hold numbers are computed together: ``numbers`` has, by the
+    rows of those paths, the positions of the states and their values one after another.
+    """
 
-    def append(self, row: tuple[list[int], list[float]]) -> int:
-        count = self._count
-        if count == len(self._buckets):
-            self._buckets = np.concatenate((self._buckets, np.zeros_like(self._buckets)))
-            self._signs = np.concatenate((self._signs, np.zeros_like(self._signs)))
-        self._buckets[count], self._signs[count] = row
-        self._count = count + 1
-        return count
+    __slots__ = ("categories", "category_counts", "numbers")
 
-    def take(self, rows: Sequence[int]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        index = np.array(rows, dtype=np.int64)
-        return self._buckets[index], self._signs[index]
+    def __init__(self) -> None:
+        self.categories: list[int] = []
+        self.category_counts: list[int] = []
+        self.numbers: dict[tuple[int, ...], tuple[list[int], list[float]]] = {}
 
-
-def _signed_buckets(data: bytes, count: int, dimension: int) -> tuple[list[int], list[float]]:
-    """``count`` buckets of ``data``, and signs scaled so that a leaf has the weight one."""
-    digest = blake2b(data, digest_size=8 * count).digest()
-    words = [int.from_bytes(digest[8 * i : 8 * i + 8], "little") for i in range(count)]
-    buckets = [(word >> 1) % dimension for word in words]
-    return buckets, [_HALF_ROOT if word & 1 else -_HALF_ROOT for word in words]
-
-
-def _phases(values: list[float]) -> npt.NDArray[np.float32]:
-    """Features of shape (n, 4) of ``n`` numbers; each row has the squares' sum 2."""
-    try:
-        numbers = np.array(values, dtype=np.float64)
-    except OverflowError:  # integers beyond the largest float
-        numbers = np.array([float(max(-_MAX_NUMBER, min(_MAX_NUMBER, x))) for x in values])
-    if numbers.size and max(numbers.max(), -numbers.min()) > _MAX_NUMBER:
-        numbers = np.clip(numbers, -_MAX_NUMBER, _MAX_NUMBER)
-    numbers /= _NUMBER_SCALE
-    np.arcsinh(numbers, out=numbers)
-    angles = np.multiply.outer(numbers.astype(np.float32), _FREQUENCIES)
-    angles -= _QUARTER_TURNS  # sin(x) is cos(x - pi / 2)
-    return np.cos(angles, out=angles)
-
-
-def _unit_rows(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-    norms = np.sqrt((sums * sums).sum(axis=1, keepdims=True))
-    if norms.min() < _CANCELLED:  # every feature met its opposite in its bucket
-        rows = norms[:, 0] < _CANCELLED
-        sums[rows] = 0.0
-        sums[rows, 0] = norms[rows] = 1.0
-    return np.divide(sums, norms, dtype=np.float32, casting="same_kind")
+    def add(self, rows: tuple[int, ...], values: list[float], categories_before: int) -> None:
+        """End a state whose categories were appended since there were ``categories_before``."""
+        position = len(self.category_counts)
+        self.category_counts.append(len(self.categories) - categories_before)
+        if rows:
+            members = self.numbers.get(rows)
+            if members is None:
+                members = self.numbers[rows] = ([], [])
+            members[0].append(position)
+            members[1].extend(values)

@@ -7,7 +7,7 @@ commit that fails has the store make them again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memory_core.config import MemoryConfig
-from memory_core.encoder import Encoder
+from memory_core.encoder import Encoder, StateEncoder
 from memory_core.errors import BadInputError, CorruptionError, MemoryCoreError, UnavailableError
 from memory_core.index import Searcher
 from memory_core.log import Batch, Log
@@ -77,6 +77,10 @@ class Execution:
     ) -> None:
         self._config = config
         self._encoder = encoder
+        # The default encoder reads packed states; one of the user's is given mappings.
+        self._encode_packed: Callable[[Sequence[bytes]], Any] = (
+            encoder.encode_packed if isinstance(encoder, StateEncoder) else self._unpack_and_encode
+        )
         self._dimension = encoder.dimension
         self._log = log
         self._tables = tables
@@ -95,6 +99,7 @@ class Execution:
         applied = Applied([None] * len(operations), self._log.batch())
         results = applied.results
         vectors = self._vectors(operations, results)
+        stored_bytes = 0
         for position, operation in enumerate(operations):
             if results[position] is not None:
                 continue
@@ -121,8 +126,11 @@ class Execution:
                         applied,
                     )
                     results[position] = DONE
+                    stored_bytes += len(operation.payload)  # type: ignore[arg-type, union-attr]
                 else:
                     results[position] = self._transition(operation, applied)  # type: ignore[arg-type]
+        if applied.pending:
+            self._cache.account(len(applied.pending), stored_bytes)
         return applied
 
     def _vectors(
@@ -130,7 +138,7 @@ class Execution:
     ) -> dict[int, _Vector]:
         """Vectors by position, encoded together; what is wrong gets its failure here."""
         vectors: dict[int, _Vector] = {}
-        states: list[dict[str, Any]] = []
+        payloads: list[bytes] = []
         owners: list[int] = []
         max_bytes = self._config.max_state_bytes
         for position, operation in enumerate(operations):
@@ -139,7 +147,7 @@ class Execution:
                 kind = type(operation)
                 if kind is not Store and kind is not Search:
                     continue
-                payload = operation.payload  # type: ignore[union-attr]
+                payload: Any = operation.payload  # type: ignore[union-attr]
                 if payload is not None and len(payload) > max_bytes:
                     raise BadInputError(
                         "state_data", f"is {len(payload):,} bytes packed; at most {max_bytes:,}"
@@ -148,33 +156,37 @@ class Execution:
                 if ready is not None:
                     vectors[position] = self._ready_vector(ready)
                 else:
-                    states.append(unpack_state(payload))
+                    payloads.append(payload)
                     owners.append(position)
             except BadInputError as error:
                 results[position] = Failure.of(error)
-        if states:
-            self._encode(states, owners, vectors, results)
+        if payloads:
+            self._encode(payloads, owners, vectors, results)
         return vectors
 
     def _encode(
         self,
-        states: list[dict[str, Any]],
+        payloads: list[bytes],
         owners: list[int],
         vectors: dict[int, _Vector],
         results: list[Result | None],
     ) -> None:
         try:
-            matrix = _checked_matrix(self._encoder.encode(states), len(states), self._dimension)
-        except Exception as error:
-            if len(states) > 1:  # one by one, so that only what is wrong fails
-                for state, owner in zip(states, owners, strict=True):
-                    self._encode([state], [owner], vectors, results)
+            matrix = self._encode_packed(payloads)
+        except Exception as error:  # noqa: BLE001 - an encoder of the user's raises what it likes
+            if len(payloads) > 1:  # one by one, so that only what is wrong fails
+                for payload, owner in zip(payloads, owners, strict=True):
+                    self._encode([payload], [owner], vectors, results)
                 return
             if not isinstance(error, MemoryCoreError):
                 error = BadInputError("state_data", f"the encoder refused it: {error}")
             results[owners[0]] = Failure.of(error)
             return
         vectors.update(zip(owners, matrix, strict=True))
+
+    def _unpack_and_encode(self, payloads: Sequence[bytes]) -> Any:
+        matrix = self._encoder.encode([unpack_state(payload) for payload in payloads])
+        return _checked_matrix(matrix, len(payloads), self._dimension)
 
     def _ready_vector(self, data: bytes) -> _Vector:
         if type(data) is not bytes or len(data) != 4 * self._dimension:
@@ -195,24 +207,25 @@ class Execution:
         return vector / np.float32(norm)
 
     def _store(self, operation: Store, vector: _Vector, now_ns: int, applied: Applied) -> None:
-        memories = self._tables.agent(operation.agent_id)
-        state_id = operation.state_id
+        state_id, payload, tables = operation.state_id, operation.payload, self._tables
+        memories = tables.agents.get(operation.agent_id) or tables.agent(operation.agent_id)
         key = memories.prefix + state_id.encode()
-        if memories.tables[1] is not None or memories.tables[2] is not None:
+        batch, (table, im, ltm) = applied.batch, memories.tables
+        if im is not None or ltm is not None:
             tier = memories.find(state_id)
             if tier is not None and tier != _STM:
                 memories.table(tier).remove(state_id)
-                applied.batch.delete(tier, key)
-        self._tables.sequence = sequence = self._tables.sequence + 1
-        importance = float(operation.importance)
-        header = HEADER.pack(sequence, now_ns, importance, 0)
-        value = b"".join((header, vector.tobytes(), operation.payload))
-        applied.batch.put(_STM, key, value)
+                batch.delete(tier, key)
+        tables.sequence = sequence = tables.sequence + 1
+        importance = operation.importance
+        value = HEADER.pack(sequence, now_ns, importance, 0) + vector.tobytes() + payload
+        batch.put(_STM, key, value)
         applied.pending[key] = value
-        self._cache.put(key, operation.payload)
-        table = memories.table(_STM)
+        self._cache.young[key] = payload
+        if table is None:
+            table = memories.table(_STM)
         table.put(state_id, vector, sequence, importance)
-        if len(table) > self._capacities[_STM]:
+        if len(table.ids) > self._capacities[_STM]:
             self._make_room(memories, _STM, applied)
 
     def _make_room(self, memories: AgentMemories, tier: int, applied: Applied) -> None:
@@ -257,10 +270,7 @@ class Execution:
         return values
 
     def _payload(self, tier: int, key: bytes, applied: Applied) -> bytes:
-        payload = self._cache.get(key)
-        if payload is None:
-            payload = payload_of(self._values(tier, [key], applied)[0], self._dimension)
-        return payload
+        return payload_of(self._values(tier, [key], applied)[0], self._dimension)
 
     def _retrieve(self, operation: Retrieve, applied: Applied) -> Result:
         memories = self._tables.agents.get(operation.agent_id)
@@ -271,7 +281,8 @@ class Execution:
         if tier is None or (operation.tier != "all" and operation.tier != TIERS[tier]):
             return MISSING
         key = memories.prefix + state_id.encode()
-        return Record(self._payload(tier, key, applied), TIERS[tier])
+        payload = self._cache.get(key) or self._payload(tier, key, applied)
+        return Record(payload, TIERS[tier])
 
     def _search(self, operation: Search, query: _Vector, applied: Applied) -> Result:
         memories = self._tables.agents.get(operation.agent_id)
@@ -294,9 +305,7 @@ class Execution:
         for score, tier, row, table in found:
             state_id = table.ids[row]
             key = prefix + state_id.encode()
-            payload = cached(key)
-            if payload is None:
-                payload = self._payload(tier, key, applied)
+            payload = cached(key) or self._payload(tier, key, applied)
             hits.append(Hit(state_id, score, TIERS[tier], payload))
         return Hits(hits)
 
@@ -336,17 +345,17 @@ def _score(found: tuple[float, int, int, TierTable]) -> float:
     return found[0]
 
 
-def _checked_matrix(matrix: Any, count: int, dimension: int) -> _Vector:
+def _checked_matrix(given: Any, count: int, dimension: int) -> _Vector:
     """What an encoder gave, in unit rows of shape (count, dimension)."""
-    matrix = np.ascontiguousarray(matrix, dtype=np.float32)
+    matrix: _Vector = np.ascontiguousarray(given, dtype=np.float32)
     if matrix.shape != (count, dimension):
         raise BadInputError(
             "encoder", f"gave the shape {matrix.shape}; it must be ({count}, {dimension})"
         )
     squares = np.einsum("ij,ij->i", matrix, matrix)
-    if abs(squares - 1.0).max() > 1e-4:
+    if not abs(squares - 1.0).max() <= 1e-4:  # NaN is neither
         norms = np.sqrt(squares, dtype=np.float64)
         if not np.isfinite(norms).all() or norms.min() == 0.0:
             raise BadInputError("encoder", "gave a vector that is zero or not finite")
-        matrix = (matrix / norms[:, None]).astype(np.float32)
+        matrix = np.asarray(matrix / norms[:, None], np.float32)
     return matrix

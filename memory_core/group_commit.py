@@ -47,13 +47,13 @@ class GroupCommit(Generic[_Work]):
 
     def submit(self, work: _Work) -> None:
         """Have ``work`` executed; returns when it is done."""
+        ticket: _Ticket[_Work] | None = None
         with self._mutex:
-            leads = not self._busy
-            self._busy = True
-            if not leads:
+            if self._busy:
                 ticket = _Ticket(work)
                 self._waiting.append(ticket)
-        if leads:
+            self._busy = True
+        if ticket is None:
             self._lead([], work)
             return
         try:

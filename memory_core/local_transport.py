@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter_ns
 
-from memory_core.ops import Reply, decode_batch, encode_reply
 from memory_core.store import MemoryStore
+from memory_core.wire import Reply, decode_batch, encode_reply
 
 __all__ = ["LocalTransport", "execute_encoded"]
 

@@ -8,14 +8,17 @@ in the second, so that other threads get on during the fsync.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from rocksdict import (
     BlockBasedOptions,
     Cache,
+    ColumnFamily,
     DBCompressionType,
     DBRecoveryMode,
     Options,
@@ -42,22 +45,24 @@ _META = "meta"
 class Batch:
     """Writes that become durable together or not at all."""
 
-    __slots__ = ("_batch", "_handles", "count")
+    __slots__ = ("_batch", "_delete", "_handles", "_put")
 
-    def __init__(self, handles: list[object]) -> None:
+    def __init__(self, handles: list[ColumnFamily]) -> None:
         self._batch = WriteBatch(raw_mode=True)
+        self._put = self._batch.put
+        self._delete = self._batch.delete
         self._handles = handles
-        self.count = 0
 
     def put(self, tier: int, key: bytes, value: bytes) -> None:
         """Set a key in a tier's column family."""
-        self._batch.put(key, value, self._handles[tier])
-        self.count += 1
+        self._put(key, value, self._handles[tier])
 
     def delete(self, tier: int, key: bytes) -> None:
         """Take a key out of a tier's column family."""
-        self._batch.delete(key, self._handles[tier])
-        self.count += 1
+        self._delete(key, self._handles[tier])
+
+    def __len__(self) -> int:
+        return self._batch.len()
 
 
 class Log:
@@ -112,19 +117,20 @@ class Log:
         """The value of a key in a tier. Raises CorruptionError."""
         try:
             value: bytes | None = self._families[tier].get(key)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - rocksdict raises nothing narrower
             raise _in_our_words(self.path, str(error)) from None
         return value
 
     def get_many(self, tier: int, keys: list[bytes]) -> list[bytes | None]:
         """The values of keys in a tier, in their order. Raises CorruptionError."""
         with _translated(self.path):
-            values: list[bytes | None] = self._families[tier].get(keys)
+            values: list[bytes | None] = self._families[tier].get(list(keys)) or []
         return values
 
     def scan(self, tier: int, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Keys and values of a tier that begin with ``prefix``, in the order of the keys."""
         with _translated(self.path):
+            key: Any
             for key, value in self._families[tier].items(from_key=prefix or None):
                 if not key.startswith(prefix):
                     return
@@ -195,22 +201,15 @@ def _prepare_folder(path: str) -> bool:
 _FILE_NAME = re.compile(r"[^\s:'\"]*(?:\d{6}\.(?:sst|log|ldb)|MANIFEST-\d+|CURRENT)")
 
 
-class _translated:
+@contextlib.contextmanager
+def _translated(path: str) -> Iterator[None]:
     """Maps RocksDB's errors, which rocksdict raises as plain exceptions, to ours."""
-
-    __slots__ = ("_path",)
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: object, _: object) -> None:
-        if kind is not None and issubclass(kind, Exception) and kind is not GeneratorExit:
-            if isinstance(error, DatabaseError):
-                return
-            raise _in_our_words(self._path, str(error)) from None
+    try:
+        yield
+    except DatabaseError:
+        raise
+    except Exception as error:  # noqa: BLE001 - rocksdict raises nothing narrower
+        raise _in_our_words(path, str(error)) from None
 
 
 def _in_our_words(path: str, text: str) -> DatabaseError:

@@ -1,15 +1,15 @@
-"""Operations and results: what `MemoryStore.execute` takes and gives, and the wire format.
+"""Operations and results: what `MemoryStore.execute` takes and gives.
 
 The batch is the unit everywhere: a list of operations goes in, a list of results of the same
-length and order comes out. Over Ray both travel as MessagePack arrays (msgspec); a struct's
-first element is its tag. Fields are only ever added at the end.
+length and order comes out. `memory_core.wire` has their form as bytes, for which each struct is
+an array whose first element is its tag: fields are only ever added at the end.
 
 An operation that is wrong yields a `Failure` in its own place and disturbs no other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -314,45 +314,3 @@ def _vector_bytes(field: str, vector: npt.ArrayLike | None) -> bytes | None:
     if array.ndim != 1:
         raise BadInputError(field, f"must have one dimension, not the shape {array.shape}")
     return array.tobytes()
-
-
-_encoder = msgspec.msgpack.Encoder()
-_batch_decoder = msgspec.msgpack.Decoder(list[Operation])
-
-
-class Reply(msgspec.Struct, array_like=True, gc=False):
-    """What a shard answers to a batch, with its own clock's account of it.
-
-    ``wait_ns`` runs from the receipt to the start of the batch, ``service_ns`` from the start
-    until it was durable.
-    """
-
-    wait_ns: int
-    service_ns: int
-    results: list[Result]
-
-
-_reply_decoder = msgspec.msgpack.Decoder(Reply)
-
-
-def encode_batch(operations: Sequence[Operation]) -> bytes:
-    """A batch as bytes."""
-    return _encoder.encode(operations)
-
-
-def decode_batch(data: bytes) -> list[Operation]:
-    """The batch in ``data``. Raises BadInputError when it is none."""
-    try:
-        return _batch_decoder.decode(data)
-    except msgspec.DecodeError as error:
-        raise BadInputError("batch", f"cannot be read: {error}") from None
-
-
-def encode_reply(reply: Reply) -> bytes:
-    """A reply as bytes."""
-    return _encoder.encode(reply)
-
-
-def decode_reply(data: bytes) -> Reply:
-    """The reply in ``data``. Raises msgspec.DecodeError when it is none."""
-    return _reply_decoder.decode(data)

@@ -146,7 +146,7 @@ class MemoryStore:
             self._make_again()
         self._stale = True  # until the batch is through: an interrupt may strike anywhere
         applied = self._execution.run(operations, self._clock(), self._refusal)
-        if applied.batch.count:
+        if len(applied.batch):
             try:
                 self._log.write(applied.batch)
                 if self.config.durability == "fsync":

@@ -34,7 +34,8 @@ def lowest_retention(sequences: npt.ArrayLike, importances: npt.ArrayLike, count
     """Positions of the ``count`` memories to move down, the first to go first."""
     scores = retention(sequences, importances)
     order = np.lexsort((np.asarray(sequences, dtype=np.int64), scores))
-    return order[:count].tolist()
+    positions: list[int] = order[:count].tolist()
+    return positions
 
 
 def demotion_count(held: int, capacity: int) -> int:

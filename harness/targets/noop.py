@@ -13,8 +13,9 @@ import msgspec
 
 from harness.targets.sharded import ShardedTarget
 from memory_core import MemoryConfig
-from memory_core.ops import DONE, Reply, encode_reply
+from memory_core.ops import DONE
 from memory_core.placement import ShardInfo
+from memory_core.wire import Reply, encode_reply
 
 __all__ = ["NoopShard", "NoopTarget"]
 

@@ -95,6 +95,7 @@ class ShardedTarget(ABC):
 
     async def connect(self, plan: RunPlan, connection: bytes, cohort: int) -> ClientSession:
         """Find the shards by the memory's name."""
+        del cohort
         found = msgspec.msgpack.decode(connection, type=_Connection)
         client = MemoryClient(
             RayTransport(found.memory, found.shards),

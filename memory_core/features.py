@@ -1,0 +1,104 @@
+"""The arithmetic of feature hashing: buckets, signs, phases and unit rows.
+
+`memory_core.encoder` tells the method; here are its parts, on numbers and arrays alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from hashlib import blake2b
+
+import numpy as np
+import numpy.typing as npt
+
+from memory_core.errors import BadInputError
+
+__all__ = [
+    "CATEGORY_FEATURES",
+    "NUMBER_FEATURES",
+    "BucketRows",
+    "phases",
+    "signed_buckets",
+    "unit_rows",
+]
+
+_NUMBER_SCALE = 1e-3
+_LOW_FREQUENCY = math.pi / 56.0  # asinh(1e9 / 0.001) is 28.3: half a turn each side
+_HIGH_FREQUENCY = 1.0
+_FREQUENCIES = np.array(
+    [_LOW_FREQUENCY, _LOW_FREQUENCY, _HIGH_FREQUENCY, _HIGH_FREQUENCY], dtype=np.float32
+)
+_QUARTER_TURNS = np.array([0.0, math.pi / 2, 0.0, math.pi / 2], dtype=np.float32)
+NUMBER_FEATURES = 4
+CATEGORY_FEATURES = 2
+_HALF_ROOT = math.sqrt(0.5)
+_MAX_NUMBER = 1e300
+_CANCELLED = 1e-6
+
+
+class BucketRows:
+    """Rows of (buckets, signs), appended one at a time and taken many at a time."""
+
+    def __init__(self, width: int) -> None:
+        self._buckets = np.zeros((64, width), dtype=np.int64)
+        self._signs = np.zeros((64, width), dtype=np.float32)
+        self._count = 0
+
+    def append(self, row: tuple[list[int], list[float]]) -> int:
+        """Add a row, as `signed_buckets` gives it; its number."""
+        count = self._count
+        if count == len(self._buckets):
+            self._buckets = np.concatenate((self._buckets, np.zeros_like(self._buckets)))
+            self._signs = np.concatenate((self._signs, np.zeros_like(self._signs)))
+        self._buckets[count], self._signs[count] = row
+        self._count = count + 1
+        return count
+
+    def take(self, rows: Sequence[int]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+        """Buckets and signs of rows, each of shape (len(rows), width)."""
+        index = np.array(rows, dtype=np.int64)
+        return self._buckets[index], self._signs[index]
+
+
+def signed_buckets(data: bytes, count: int, dimension: int) -> tuple[list[int], list[float]]:
+    """``count`` buckets of ``data``, and signs scaled so that a leaf has the weight one."""
+    digest = blake2b(data, digest_size=8 * count).digest()
+    words = [int.from_bytes(digest[8 * i : 8 * i + 8], "little") for i in range(count)]
+    buckets = [(word >> 1) % dimension for word in words]
+    return buckets, [_HALF_ROOT if word & 1 else -_HALF_ROOT for word in words]
+
+
+def phases(values: list[float]) -> npt.NDArray[np.float32]:
+    """Features of shape (n, 4) of ``n`` numbers; each row has the squares' sum 2."""
+    try:
+        numbers = np.array(values, dtype=np.float64)
+    except OverflowError:  # integers beyond the largest float
+        numbers = np.array([float(max(-_MAX_NUMBER, min(_MAX_NUMBER, x))) for x in values])
+    if values and (max(values) > _MAX_NUMBER or min(values) < -_MAX_NUMBER):
+        numbers = np.clip(numbers, -_MAX_NUMBER, _MAX_NUMBER)
+    numbers /= _NUMBER_SCALE
+    np.arcsinh(numbers, out=numbers)
+    angles = np.multiply.outer(numbers.astype(np.float32), _FREQUENCIES)
+    angles -= _QUARTER_TURNS  # sin(x) is cos(x - pi / 2)
+    return np.cos(angles, out=angles)
+
+
+def unit_rows(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """Rows of shape (n, dim) scaled to unit length; one that cancelled out becomes (1, 0, ...).
+
+    Raises:
+        BadInputError: a row holds NaN.
+    """
+    if len(sums) == 1:
+        norm = math.sqrt(np.dot(sums[0], sums[0]))
+        if norm >= _CANCELLED:
+            return np.asarray(sums / norm, np.float32)
+    norms = np.sqrt((sums * sums).sum(axis=1, keepdims=True))
+    if not norms.min() >= _CANCELLED:  # every feature met its opposite in its bucket
+        if np.isnan(norms).any():
+            raise BadInputError("state_data", "holds NaN; numbers in a state must be finite")
+        rows = norms[:, 0] < _CANCELLED
+        sums[rows] = 0.0
+        sums[rows, 0] = norms[rows, 0] = 1.0
+    return np.asarray(sums / norms, np.float32)

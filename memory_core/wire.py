@@ -1,0 +1,53 @@
+"""Batches and replies as bytes: MessagePack arrays (msgspec), how they travel over Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from memory_core.errors import BadInputError
+from memory_core.ops import Operation, Result
+
+__all__ = ["Reply", "decode_batch", "decode_reply", "encode_batch", "encode_reply"]
+
+_encoder = msgspec.msgpack.Encoder()
+_batch_decoder = msgspec.msgpack.Decoder(list[Operation])
+
+
+class Reply(msgspec.Struct, array_like=True, gc=False):
+    """What a shard answers to a batch, with its own clock's account of it.
+
+    ``wait_ns`` runs from the receipt to the start of the batch, ``service_ns`` from the start
+    until it was durable.
+    """
+
+    wait_ns: int
+    service_ns: int
+    results: list[Result]
+
+
+_reply_decoder = msgspec.msgpack.Decoder(Reply)
+
+
+def encode_batch(operations: Sequence[Operation]) -> bytes:
+    """A batch as bytes."""
+    return _encoder.encode(operations)
+
+
+def decode_batch(data: bytes) -> list[Operation]:
+    """The batch in ``data``. Raises BadInputError when it is none."""
+    try:
+        return _batch_decoder.decode(data)
+    except msgspec.DecodeError as error:
+        raise BadInputError("batch", f"cannot be read: {error}") from None
+
+
+def encode_reply(reply: Reply) -> bytes:
+    """A reply as bytes."""
+    return _encoder.encode(reply)
+
+
+def decode_reply(data: bytes) -> Reply:
+    """The reply in ``data``. Raises msgspec.DecodeError when it is none."""
+    return _reply_decoder.decode(data)
