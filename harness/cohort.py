@@ -44,7 +44,6 @@ class CohortSpec(msgspec.Struct, frozen=True):
     cohort: int
     first: int
     last: int
-    connection: bytes
     replay: bytes | None
     run_directory: str
     driver_node_id: str
@@ -101,10 +100,12 @@ class _Cohort:
 
     async def run(self) -> CohortResult:
         spec, plan = self._spec, self._plan
-        session = await load_target(plan.target).connect(plan, spec.connection, spec.cohort)
         replay = None if spec.replay is None else ReplaySlice.from_bytes(spec.replay)
         numbers = range(spec.first, spec.last)
         workloads = [workload_agent(plan, number, replay) for number in numbers]
+        target = load_target(plan.target)
+        connection: bytes = await self._control.connection.remote()
+        session = await target.connect(plan, connection, spec.cohort)
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)

@@ -1,7 +1,7 @@
 """The control actor of a run: the start barrier, the stop, progress, and files from far nodes.
 
-Cohorts come to `ready` and wait there until all are; so all agents really run at once. From
-then on each reports a few times a second and learns whether to stop. It runs on the driver's
+Cohorts start while the store does, and wait in `connection` until it serves. Then they come to
+`ready` and wait there until all are; so all agents really run at once. From then on each reports a few times a second and learns whether to stop. It runs on the driver's
 node, where it also writes what cohorts and samplers of other nodes send.
 """
 
@@ -61,7 +61,19 @@ class Control:
         self._operations = self._failures = 0
         self._latencies: dict[int, int] = {}
         self._go = asyncio.Event()
+        self._connected = asyncio.Event()
+        self._connection = b""
         self._stopped = False
+
+    async def connect(self, connection: bytes) -> None:
+        """Give the cohorts what they need to reach the store, once it serves."""
+        self._connection = connection
+        self._connected.set()
+
+    async def connection(self) -> bytes:
+        """Wait until the store serves; what a cohort needs to reach it."""
+        await self._connected.wait()
+        return self._connection
 
     async def ready(self, data: bytes) -> bool:
         """Wait at the barrier; False when the run was stopped before it began."""

@@ -53,6 +53,10 @@ class Controller:
         packed = ray.get(self.actor.snapshot.remote(), timeout=_ANSWER_TIMEOUT_S)
         return msgspec.msgpack.decode(packed, type=Snapshot)
 
+    def connect(self, connection: bytes) -> None:
+        """Tell the cohorts how to reach the store."""
+        ray.get(self.actor.connect.remote(connection))
+
     def release(self) -> None:
         """Let the cohorts start."""
         ray.get(self.actor.release.remote())

@@ -106,9 +106,10 @@ class Steps:
                 data_dir=data_dir,
                 shards=plan.shards or session.cpus,
             )
-            ready = self._prepared.target.prepare(plan, placement)
+            cohorts = Cohorts(self._specs(ranges, session), controller.actor)
             self._write_agents(ranges)
-            cohorts = Cohorts(self._specs(ranges, ready, session), controller.actor)
+            ready = self._prepared.target.prepare(plan, placement)
+            controller.connect(ready.connection)
             directory.write_run({"topology": _topology(session, ready, ranges)})
             self._gather(controller, cohorts, len(ranges))
             if samplers is not None:
@@ -128,9 +129,7 @@ class Steps:
                 cohorts.cancel()
             self._prepared.target.destroy()
 
-    def _specs(
-        self, ranges: list[tuple[int, int]], ready: Prepared, session: RaySession
-    ) -> list[CohortSpec]:
+    def _specs(self, ranges: list[tuple[int, int]], session: RaySession) -> list[CohortSpec]:
         trace = self._prepared.trace
         plan = self.plan.as_dict()
         return [
@@ -140,7 +139,6 @@ class Steps:
                 cohort=cohort,
                 first=first,
                 last=last,
-                connection=ready.connection,
                 replay=None if trace is None else trace.slice_for(range(first, last)),
                 run_directory=str(self._directory.path.resolve()),
                 driver_node_id=session.node_id,
