@@ -24,6 +24,10 @@ ARRIVALS = ("constant", "poisson")
 DURABILITIES = ("fsync", "os")
 DEFAULT_ROUNDS = 20
 MAX_AGENTS = 10_000_000
+MAX_ROUNDS = 1_000_000_000
+MAX_TIME_S = 366 * 86_400
+MIN_RATE_OPS_S, MAX_RATE_OPS_S = 1e-6, 1e9
+MAX_WEIGHT = 1_000_000
 
 # Fields whose option has no unit in its name: ``--duration`` is ``duration_s``.
 _OPTION_OF = {
@@ -149,7 +153,7 @@ def _check_types(plan: RunPlan) -> None:
             kind = "a whole number"
         elif field.name in _NUMBERS:
             right = isinstance(value, int | float) and not isinstance(value, bool)
-            right = right and math.isfinite(value)
+            right = right and _is_finite(value)
             kind = "a finite number"
         elif field.name in _FLAGS:
             right, kind = isinstance(value, bool), "true or false"
@@ -159,7 +163,34 @@ def _check_types(plan: RunPlan) -> None:
         else:
             right, kind = isinstance(value, str) and bool(value), "text"
         if not right:
-            raise UsageError(option_name(field.name), f"must be {kind}, not {value!r}")
+            raise UsageError(option_name(field.name), f"must be {kind}, not {_shown(value)}")
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float holds
+        return False
+
+
+def _shown(value: object) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # more digits than Python writes
+        return "a number of thousands of digits"
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+_MOST = {
+    "agents": MAX_AGENTS,
+    "agents_per_task": MAX_AGENTS,
+    "rounds": MAX_ROUNDS,
+    "dimension": 65_536,
+    "shards": 10_000,
+    "rate": MAX_RATE_OPS_S,
+    **dict.fromkeys(("duration_s", "warmup_s", "think_time_s", "ramp_s"), MAX_TIME_S),
+    **dict.fromkeys(("sample_interval_s", "deadline_s"), MAX_TIME_S),
+}
 
 
 def _check_ranges(plan: RunPlan) -> None:
@@ -167,18 +198,18 @@ def _check_ranges(plan: RunPlan) -> None:
     for name in (*positive, "dimension", "sample_interval_s", "deadline_s"):
         value = getattr(plan, name)
         if value is not None and value <= 0:
-            raise UsageError(option_name(name), f"must be above 0, not {value}")
+            raise UsageError(option_name(name), f"must be above 0, not {_shown(value)}")
     for name in ("warmup_s", "think_time_s", "ramp_s"):
         if getattr(plan, name) < 0:
             raise UsageError(option_name(name), f"must be 0 or more, not {getattr(plan, name)}")
-    if plan.agents is not None and plan.agents > MAX_AGENTS:
-        raise UsageError("--agents", f"must be at most {MAX_AGENTS:,}, not {plan.agents:,}")
-    if plan.dimension > 65_536:
-        raise UsageError("--dimension", f"must be at most 65,536, not {plan.dimension:,}")
-    if plan.shards is not None and plan.shards > 10_000:
-        raise UsageError("--shards", f"must be at most 10,000, not {plan.shards:,}")
+    for name, most in _MOST.items():
+        value = getattr(plan, name)
+        if value is not None and value > most:
+            raise UsageError(option_name(name), f"must be at most {most:,}, not {_shown(value)}")
+    if plan.rate is not None and plan.rate < MIN_RATE_OPS_S:
+        raise UsageError("--rate", f"must be at least {MIN_RATE_OPS_S}, not {plan.rate}")
     if not 0 <= plan.seed < 2**63:
-        raise UsageError("--seed", f"must be from 0 to 2**63 - 1, not {plan.seed}")
+        raise UsageError("--seed", f"must be from 0 to 2**63 - 1, not {_shown(plan.seed)}")
     if plan.sample_interval_s < 0.02:
         raise UsageError("--sample-interval", "must be at least 0.02 s")
     for name, choices in (
@@ -189,7 +220,7 @@ def _check_ranges(plan: RunPlan) -> None:
         if getattr(plan, name) not in choices:
             raise UsageError(
                 option_name(name),
-                f"{getattr(plan, name)!r} is unknown; choose {' or '.join(choices)}",
+                f"{_shown(getattr(plan, name))} is unknown; choose {' or '.join(choices)}",
             )
 
 
@@ -226,18 +257,20 @@ def parse_mix(value: object) -> dict[str, float]:
     elif isinstance(value, Mapping):
         pairs = list(value.items())
     else:
-        raise UsageError("--mix", f"must be like store=1,retrieve=8,search=1, not {value!r}")
+        raise UsageError("--mix", f"must be like store=1,retrieve=8,search=1, not {_shown(value)}")
     for name, weight in pairs:
         if name not in names:
-            raise UsageError("--mix", f"{name!r} is no operation; choose {', '.join(names)}")
+            raise UsageError("--mix", f"{_shown(name)} is no operation; choose {', '.join(names)}")
         if name in weights:
             raise UsageError("--mix", f"names {name} twice")
         try:
-            weights[name] = float(weight)
-        except (TypeError, ValueError):
-            raise UsageError("--mix", f"{weight!r} is no weight of {name}") from None
-        if not (math.isfinite(weights[name]) and weights[name] >= 0):
-            raise UsageError("--mix", f"the weight of {name} must be 0 or more, not {weight}")
+            weights[name] = math.nan if isinstance(weight, bool) else float(weight)
+        except (TypeError, ValueError, OverflowError):
+            raise UsageError("--mix", f"{_shown(weight)} is no weight of {name}") from None
+        if not 0 <= weights[name] <= MAX_WEIGHT:
+            raise UsageError(
+                "--mix", f"the weight of {name} must be from 0 to {MAX_WEIGHT:,}, not {weight}"
+            )
     if not any(weights.values()):
         raise UsageError("--mix", "all weights are 0; give one above it")
     return {name: weights.get(name, 0.0) for name in names}
@@ -254,9 +287,9 @@ def load_plan(path: Path, overrides: Mapping[str, Any]) -> RunPlan:
     Raises:
         UsageError: the file is missing or malformed, has an unknown key or a wrong value.
     """
-    if path.is_dir():
-        path = path / "run.json"
     try:
+        if path.is_dir():
+            path = path / "run.json"
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise UsageError("--plan", f"{path} cannot be read ({error.strerror})") from None
@@ -267,7 +300,7 @@ def load_plan(path: Path, overrides: Mapping[str, Any]) -> RunPlan:
     else:
         try:
             values = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise UsageError("--plan", f"{path} is no valid TOML: {error}") from None
     named = _by_field(path, values)
     for one, other in (("rounds", "duration_s"), ("duration_s", "rounds")):
@@ -284,7 +317,7 @@ def with_agents(plan: RunPlan, agents: int) -> RunPlan:
 def _plan_of_run(path: Path, text: str) -> dict[str, Any]:
     try:
         run = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         run = None
     if not isinstance(run, dict) or not isinstance(run.get("plan"), dict):
         raise UsageError("--plan", f"{path} is no run.json with a plan in it")
@@ -299,7 +332,11 @@ def _by_field(path: Path, values: Mapping[str, Any]) -> dict[str, Any]:
         name = key if key in names else by_option.get(key.replace("_", "-"))
         if name is None:
             known = ", ".join(sorted(by_option))
-            raise UsageError("--plan", f"{path} has the unknown key {key!r}; known are {known}")
+            raise UsageError(
+                "--plan", f"{path} has the unknown key {_shown(key)}; known are {known}"
+            )
+        if name in named:
+            raise UsageError("--plan", f"{path} names {option_name(name)[2:]} twice")
         named[name] = value
         if name == "trace" and isinstance(value, str):
             named[name] = str((path.parent / value).resolve())
