@@ -19,7 +19,8 @@ import click
 
 import harness
 from harness.errors import HarnessError, RunDirectoryError, UsageError
-from harness.plan import ARRIVALS, DURABILITIES, WORKLOADS, RunPlan, load_plan
+from harness.plan import ARRIVALS, DURABILITIES, WORKLOADS, RunPlan
+from harness.plan_file import load_plan
 
 if TYPE_CHECKING:
     from harness.runner import Outcome, StopRequest

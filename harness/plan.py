@@ -1,4 +1,4 @@
-"""What a run is: one frozen plan, made from flags, a TOML file or an earlier run's directory.
+"""What a run is: one frozen plan. `harness.plan_file` makes one from a file or an earlier run.
 
 The plan alone decides which operations a run issues and where; where its results go is not part
 of it. It is checked where it is made, each field by itself and then the fields against each
@@ -7,17 +7,14 @@ other, so that a wrong plan is refused before anything starts.
 
 from __future__ import annotations
 
-import json
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
 
-__all__ = ["ARRIVALS", "WORKLOADS", "RunPlan", "load_plan", "option_name", "parse_mix"]
+__all__ = ["ARRIVALS", "WORKLOADS", "RunPlan", "option_name", "parse_mix", "with_agents"]
 
 WORKLOADS = ("standard",)
 ARRIVALS = ("constant", "poisson")
@@ -247,8 +244,8 @@ def parse_mix(value: object) -> dict[str, float]:
     """
     names = ("store", "retrieve", "search")
     weights: dict[str, float] = {}
+    pairs: list[tuple[Any, Any]] = []
     if isinstance(value, str):
-        pairs = []
         for part in value.split(","):
             name, mark, weight = part.partition("=")
             if not mark:
@@ -276,68 +273,6 @@ def parse_mix(value: object) -> dict[str, float]:
     return {name: weights.get(name, 0.0) for name in names}
 
 
-def load_plan(path: Path, overrides: Mapping[str, Any]) -> RunPlan:
-    """The plan in a TOML file, or of an earlier run, with some fields given anew.
-
-    Args:
-        path: a TOML file with options as keys (``think-time = 0.1``), a run directory, or its
-            ``run.json``.
-        overrides: fields that take precedence, by field name.
-
-    Raises:
-        UsageError: the file is missing or malformed, has an unknown key or a wrong value.
-    """
-    try:
-        if path.is_dir():
-            path = path / "run.json"
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UsageError("--plan", f"{path} cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise UsageError("--plan", f"{path} is not text") from None
-    if path.suffix == ".json":
-        values = _plan_of_run(path, text)
-    else:
-        try:
-            values = tomllib.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise UsageError("--plan", f"{path} is no valid TOML: {error}") from None
-    named = _by_field(path, values)
-    for one, other in (("rounds", "duration_s"), ("duration_s", "rounds")):
-        if overrides.get(one) is not None:
-            named.pop(other, None)
-    return RunPlan(**{**named, **overrides})
-
-
 def with_agents(plan: RunPlan, agents: int) -> RunPlan:
     """The plan with its number of agents known."""
     return replace(plan, agents=agents)
-
-
-def _plan_of_run(path: Path, text: str) -> dict[str, Any]:
-    try:
-        run = json.loads(text)
-    except (ValueError, RecursionError):
-        run = None
-    if not isinstance(run, dict) or not isinstance(run.get("plan"), dict):
-        raise UsageError("--plan", f"{path} is no run.json with a plan in it")
-    return dict(run["plan"])
-
-
-def _by_field(path: Path, values: Mapping[str, Any]) -> dict[str, Any]:
-    names = {field.name for field in fields(RunPlan)}
-    by_option = {option_name(name)[2:]: name for name in names}
-    named: dict[str, Any] = {}
-    for key, value in values.items():
-        name = key if key in names else by_option.get(key.replace("_", "-"))
-        if name is None:
-            known = ", ".join(sorted(by_option))
-            raise UsageError(
-                "--plan", f"{path} has the unknown key {_shown(key)}; known are {known}"
-            )
-        if name in named:
-            raise UsageError("--plan", f"{path} names {option_name(name)[2:]} twice")
-        named[name] = value
-        if name == "trace" and isinstance(value, str):
-            named[name] = str((path.parent / value).resolve())
-    return named
