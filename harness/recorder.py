@@ -117,8 +117,9 @@ class CountingRecorder:
         self._operations = self._failures = 0
 
     def _count(self, row: tuple[int, ...]) -> None:
-        self._operations += row[0]  # warm-up is phase 0
-        self._failures += row[_COLUMN["outcome"]] >= _FIRST_FAILURE
+        measured = row[0]  # warm-up is phase 0
+        self._operations += measured
+        self._failures += measured and row[_COLUMN["outcome"]] >= _FIRST_FAILURE
 
     def add_lag(self, at_ns: int, lag_ns: int) -> None:
         """Nothing is kept."""
@@ -158,6 +159,7 @@ class RowRecorder:
         self._seen = 0
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rows")
         self._flushes: list[Future[None]] = []
+        self._failure: BaseException | None = None
         self.stalls = 0
 
     def add_lag(self, at_ns: int, lag_ns: int) -> None:
@@ -178,10 +180,11 @@ class RowRecorder:
         latency = rows[:, _COLUMN["finished"]] - rows[:, _COLUMN["scheduled"]]
         counts = np.bincount(bucket_of_ns(latency))
         used = np.flatnonzero(counts)
-        failures = int((rows[:, _COLUMN["outcome"]] >= _FIRST_FAILURE).sum())
+        measured = rows[:, 0] > 0
+        failed = measured & (rows[:, _COLUMN["outcome"]] >= _FIRST_FAILURE)
         return RowProgress(
-            int((rows[:, 0] > 0).sum()),
-            failures,
+            int(measured.sum()),
+            int(failed.sum()),
             list(zip(used.tolist(), counts[used].tolist(), strict=True)),
         )
 
@@ -189,12 +192,27 @@ class RowRecorder:
         """Hand the buffer to the writing thread and begin another, with an `add` of its own.
 
         Raises:
-            OSError: an earlier buffer could not be written.
+            OSError: an earlier buffer could not be written; this one is handed on all the same.
         """
-        self._flushes = [flush for flush in self._flushes if not _done(flush)]
+        while self._flushes and self._flushes[0].done():
+            self._settle_first()
         if len(self._flushes) >= MAX_WAITING_FLUSHES:
             self.stalls += 1
-            self._flushes.pop(0).result()
+            self._settle_first()
+        self._hand_on()
+        if self._failure is not None:
+            raise self._failure
+
+    def close(self) -> None:
+        """Write what is left. Raises OSError when something could not be written."""
+        self._hand_on()
+        while self._flushes:
+            self._settle_first()
+        self._executor.shutdown()
+        if self._failure is not None:
+            raise self._failure
+
+    def _hand_on(self) -> None:
         rows, lags = self._rows, self._lags
         self._rows, self._lags, self._seen = array("q"), array("q"), 0
         self.add = self._rows.extend
@@ -203,14 +221,10 @@ class RowRecorder:
         if lags:
             self._flushes.append(self._executor.submit(self._write_lags, lags))
 
-    def close(self) -> None:
-        """Write what is left. Raises OSError when something could not be written."""
-        self.flush()
-        try:
-            for flush in self._flushes:
-                flush.result()
-        finally:
-            self._executor.shutdown()
+    def _settle_first(self) -> None:
+        """Wait for the oldest buffer to be written, and keep what went wrong first."""
+        failure = self._flushes.pop(0).exception()
+        self._failure = self._failure or failure
 
     def _write(self, buffer: array[int]) -> None:
         rows = np.frombuffer(buffer, np.int64).reshape(-1, _WIDTH)
@@ -246,10 +260,3 @@ def _columns(rows: npt.NDArray[np.int64], origin_ns: int) -> dict[str, npt.NDArr
         "attempts": field["attempts"].astype(np.int16),
         "outcome": field["outcome"].astype(np.int8),
     }
-
-
-def _done(flush: Future[None]) -> bool:
-    if flush.done():
-        flush.result()
-        return True
-    return False
