@@ -296,7 +296,7 @@ class Execution:
                 found += [
                     (score, tier, row, table) for score, row in zip(scores, rows, strict=True)
                 ]
-        if operation.tier == "all" and len(found) > operation.k:
+        if operation.tier == "all":
             found.sort(key=_score, reverse=True)
             del found[operation.k :]
         prefix = memories.prefix

@@ -1,0 +1,341 @@
+"""`MemoryStore` against a plain dict, and its search against an exact one in numpy."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from memory_core import (
+    Describe,
+    Described,
+    Done,
+    Failure,
+    Hits,
+    MemoryConfig,
+    MemoryStore,
+    Missing,
+    Moved,
+    Operation,
+    Record,
+    Result,
+    Retrieve,
+    Search,
+    StateEncoder,
+    Store,
+    Transition,
+)
+from memory_core.payload import unpack_state
+
+DIMENSION = 12
+TIERS = ("stm", "im", "ltm")
+# one id begins with the bytes that end another, so that keys that ran together would show
+AGENTS = ("a", "ab", "b\0", "\u00e4\U0001f600")
+STATES = ("s", "bs", "\0s", "1", "2", "3", "4", "5", "\u00e9", "long" * 9)
+
+
+@dataclass
+class Memory:
+    """What the model knows of one memory."""
+
+    state: dict[str, Any]
+    vector: npt.NDArray[np.float64]
+    sequence: int
+    importance: float
+    tier: int = 0
+
+
+@dataclass
+class Model:
+    """A store in a plain dict: what each operation must give, worked out the slow way."""
+
+    stm_capacity: int
+    im_capacity: int
+    encoder: StateEncoder = field(default_factory=lambda: StateEncoder(DIMENSION))
+    agents: dict[str, dict[str, Memory]] = field(default_factory=dict)
+    sequence: int = 0
+
+    def vector(self, payload: bytes | None, ready: bytes | None) -> npt.NDArray[np.float64]:
+        if ready is not None:
+            vector = np.frombuffer(ready, np.float32).astype(np.float64)
+            return vector / np.linalg.norm(vector)
+        assert payload is not None
+        return self.encoder.encode([unpack_state(payload)])[0].astype(np.float64)
+
+    def held(self, agent_id: str | None, tier: int) -> list[tuple[str, str, Memory]]:
+        chosen = self.agents if agent_id is None else {agent_id: self.agents.get(agent_id, {})}
+        return [
+            (owner, state_id, memory)
+            for owner, memories in chosen.items()
+            for state_id, memory in memories.items()
+            if memory.tier == tier
+        ]
+
+    def store(self, operation: Store) -> None:
+        self.sequence += 1
+        self.agents.setdefault(operation.agent_id, {})[operation.state_id] = Memory(
+            unpack_state(operation.payload),
+            self.vector(operation.payload, operation.vector),
+            self.sequence,
+            float(np.float32(operation.importance)),
+        )
+        self.make_room(operation.agent_id, 0, self.stm_capacity)
+
+    def make_room(self, agent_id: str, tier: int, capacity: int) -> None:
+        held = self.held(agent_id, tier)
+        if len(held) > capacity:
+            excess = len(held) - capacity + capacity // 20
+            for _, _, _, memory in self.by_retention(held)[:excess]:
+                memory.tier += 1
+            if tier == 0:
+                self.make_room(agent_id, 1, self.im_capacity)
+
+    def by_retention(
+        self, held: list[tuple[str, str, Memory]]
+    ) -> list[tuple[float, int, str, Memory]]:
+        """(retention, order, agent, memory), the first to go first."""
+        ranked = []
+        for agent_id in {owner for owner, _, _ in held}:
+            own = sorted(
+                (memory for owner, _, memory in held if owner == agent_id),
+                key=lambda memory: memory.sequence,
+            )
+            for rank, memory in enumerate(own):
+                recency = rank / max(len(own) - 1, 1)
+                ranked.append((recency + memory.importance, memory.sequence, agent_id, memory))
+        return sorted(ranked, key=lambda one: one[:2])
+
+    def transition(self, operation: Transition) -> int:
+        tier = TIERS.index(operation.to) - 1
+        ranked = self.by_retention(self.held(operation.agent_id, tier))
+        moving = ranked[: int(len(ranked) * operation.percentage / 100 + 0.5)]
+        for _, _, _, memory in moving:
+            memory.tier += 1
+        if tier == 0:
+            for agent_id in {agent_id for _, _, agent_id, _ in moving}:
+                self.make_room(agent_id, 1, self.im_capacity)
+        return len(moving)
+
+    def check(self, operation: Operation, result: Result) -> None:
+        """Do the operation here too, and compare what it gave."""
+        if is_bad(operation):
+            assert isinstance(result, Failure), (operation, result)
+            assert result.error == "BadInputError"
+        elif isinstance(operation, Store):
+            assert isinstance(result, Done), (operation, result)
+            self.store(operation)
+        elif isinstance(operation, Retrieve):
+            self.check_retrieve(operation, result)
+        elif isinstance(operation, Search):
+            self.check_search(operation, result)
+        elif isinstance(operation, Transition):
+            assert result == Moved(self.transition(operation))
+        else:
+            self.check_describe(operation, result)
+
+    def check_retrieve(self, operation: Retrieve, result: Result) -> None:
+        memory = self.agents.get(operation.agent_id, {}).get(operation.state_id)
+        if memory is None or operation.tier not in {"all", TIERS[memory.tier]}:
+            assert isinstance(result, Missing), (operation, result)
+        else:
+            assert isinstance(result, Record), (operation, result)
+            assert (result.state, result.tier) == (memory.state, TIERS[memory.tier])
+
+    def check_search(self, operation: Search, result: Result) -> None:
+        assert isinstance(result, Hits), result
+        own = {
+            state_id: memory
+            for state_id, memory in self.agents.get(operation.agent_id, {}).items()
+            if operation.tier in {"all", TIERS[memory.tier]}
+        }
+        query = self.vector(operation.payload, operation.vector)
+        exact = {state_id: float(memory.vector @ query) for state_id, memory in own.items()}
+        best = sorted(exact.values(), reverse=True)[: operation.k]
+        scores = [hit.score for hit in result.hits]
+        assert len(scores) == len(best)
+        assert scores == sorted(scores, reverse=True), "not best first"
+        np.testing.assert_allclose(scores, best, atol=2e-6)
+        assert len({hit.state_id for hit in result.hits}) == len(scores), "a memory found twice"
+        for hit in result.hits:
+            memory = own[hit.state_id]
+            assert abs(hit.score - exact[hit.state_id]) < 2e-6
+            assert (hit.state, hit.tier) == (memory.state, TIERS[memory.tier])
+
+    def check_describe(self, operation: Describe, result: Result) -> None:
+        assert isinstance(result, Described)
+        chosen = self.agents if operation.agent_id is None else {operation.agent_id}
+        assert result.agents == len(self.agents.keys() & chosen)
+        counts = [len(self.held(operation.agent_id, tier)) for tier in range(3)]
+        assert [result.counts.stm, result.counts.im, result.counts.ltm] == counts
+
+
+def is_bad(operation: Operation) -> bool:
+    """Whether the strategies below made it to fail."""
+    if isinstance(operation, Transition):
+        return operation.to == "stm"
+    if isinstance(operation, Search) and operation.k < 1:
+        return True
+    return operation.agent_id == ""
+
+
+agents = st.sampled_from(AGENTS)
+states = st.fixed_dictionaries(
+    {"x": st.integers(-3, 3)},
+    optional={"tag": st.sampled_from(["", "a", "b"]), "p": st.lists(st.floats(-9, 9), max_size=2)},
+)
+payloads = states.map(msgspec.msgpack.encode)
+vectors = (
+    st.lists(st.integers(-4, 4), min_size=DIMENSION, max_size=DIMENSION)
+    .filter(any)
+    .map(lambda numbers: np.array(numbers, np.float32).tobytes())
+)
+tiers = st.sampled_from([*TIERS, "all"])
+stores = st.builds(
+    Store,
+    agents,
+    st.sampled_from(STATES),
+    payloads,
+    st.sampled_from([0.0, 0.3, 0.5, 1.0]) | st.floats(0, 1),
+    st.none() | vectors,
+)
+searches = st.builds(Search, agents, payloads, st.none(), st.integers(1, 12), tiers) | st.builds(
+    Search, agents, st.none(), vectors, st.sampled_from([1, 3, 2**62]), tiers
+)
+transitions = st.builds(
+    Transition,
+    st.sampled_from(["im", "ltm"]),
+    st.sampled_from([0, 1, 33.4, 50, 100]) | st.floats(0, 100),
+    st.none() | agents,
+)
+bad = st.sampled_from(
+    [
+        Store("", "s", b"\x80"),
+        Retrieve("", "s"),
+        Search("a", b"\x80", None, 0),
+        Transition("stm", 10.0),
+    ]
+)
+operations = st.one_of(
+    stores,
+    stores,
+    stores,
+    st.builds(Retrieve, agents, st.sampled_from(STATES), tiers),
+    searches,
+    transitions,
+    st.builds(Describe, st.none() | agents),
+    bad,
+)
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Drives a store and the model with the same batches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(prefix="store-model-"))
+        self.opened = 0
+        self.store: MemoryStore | None = None
+
+    @initialize(
+        capacities=st.tuples(st.integers(1, 4), st.integers(1, 4)) | st.just((40, 2)),
+        durability=st.sampled_from(["fsync", "os"]),
+        cache_bytes=st.sampled_from([0, 600, 1 << 20]),
+    )
+    def begin(self, capacities: tuple[int, int], durability: str, cache_bytes: int) -> None:
+        self.config = {
+            "dimension": DIMENSION,
+            "stm_capacity": capacities[0],
+            "im_capacity": capacities[1],
+            "durability": durability,
+            "payload_cache_bytes": cache_bytes,
+        }
+        self.model = Model(*capacities)
+        self.open(self.folder / "0")
+
+    def open(self, path: Path) -> None:
+        self.store = MemoryStore(MemoryConfig(path=path, **self.config))
+
+    @rule(batch=st.lists(operations, max_size=12))
+    def execute(self, batch: Sequence[Operation]) -> None:
+        results = self.store.execute(batch)
+        assert len(results) == len(batch)
+        for operation, result in zip(batch, results, strict=True):
+            self.model.check(operation, result)
+
+    @rule(operation=operations)
+    def execute_one(self, operation: Operation) -> None:
+        self.execute([operation])
+
+    @rule(agent_id=agents, new=st.lists(stores, min_size=4, max_size=12))
+    def fill(self, agent_id: str, new: Sequence[Store]) -> None:
+        self.execute([msgspec.structs.replace(store, agent_id=agent_id) for store in new])
+
+    @rule(agent_id=agents, tier=st.sampled_from(["im", "ltm"]))
+    def store_again_what_has_moved_down(self, agent_id: str, tier: str) -> None:
+        self.execute([Transition(tier, 100.0, agent_id)])
+        held = self.model.held(agent_id, TIERS.index(tier))
+        again = [Store(agent_id, state_id, b"\x81\xa1x\x07") for _, state_id, _ in held[:2]]
+        self.execute([*again, Search(agent_id, b"\x81\xa1x\x07", None, 20)])
+
+    @rule()
+    def open_again(self) -> None:
+        self.store.close()
+        self.open(Path(self.store.path))
+
+    @rule()
+    def open_what_a_killed_process_leaves(self) -> None:
+        self.opened += 1
+        path = self.folder / str(self.opened)
+        shutil.copytree(self.store.path, path)
+        self.store.close()
+        self.open(path)
+
+    @invariant()
+    def holds_what_the_model_holds(self) -> None:
+        if self.store is None:
+            return
+        everything: list[Operation] = [Describe()]
+        for agent_id in AGENTS:
+            everything.append(Describe(agent_id))
+            everything += [Search(agent_id, b"\x81\xa1x\x02", None, k) for k in (2, 100)]
+            everything += [
+                Retrieve(agent_id, state_id, tier)
+                for state_id in self.model.agents.get(agent_id, {})
+                for tier in TIERS
+            ]
+        for operation, result in zip(everything, self.store.execute(everything), strict=True):
+            self.model.check(operation, result)
+
+    @invariant()
+    def keeps_within_its_capacities(self) -> None:
+        for agent_id in AGENTS if self.store is not None else ():
+            [described] = self.store.execute([Describe(agent_id)])
+            assert isinstance(described, Described)
+            assert described.counts.stm <= self.config["stm_capacity"]
+            assert described.counts.im <= self.config["im_capacity"]
+
+    def teardown(self) -> None:
+        if self.store is not None:
+            self.store.close()
+        shutil.rmtree(self.folder)
+
+
+class TestStoreModel(StoreMachine.TestCase):
+    """The store gives what the model gives, whatever is asked in whatever order."""
+
+    settings = settings(
+        max_examples=settings().max_examples * 5 // 8,
+        stateful_step_count=25,
+        # what explains a failure runs under a tracer, which is too slow for a database
+        phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
+    )
