@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count, dropwhile, takewhile
 from time import perf_counter_ns
 
 from harness.pacing import due_times_ns, start_delay_ns
@@ -101,35 +102,36 @@ async def live(
         await _sleep_until(clock.start_ns + delay_ns, clock)
     counters.started += 1
     try:
+        measured = _operations(workload, plan.rounds)
         if plan.rate is not None:
             due = due_times_ns(plan.arrival, plan.rate, agents, number, plan.seed)
-            operations = _operations(plan, workload, clock, warmup=False)
-            await _open_loop(number, operations, due, session, recorder, clock)
+            # What is due before the agent starts is not offered: so the ramp is one of load.
+            due = dropwhile(lambda due_ns: due_ns < delay_ns, due)
+            phases = (_operations(workload, None, warmup=True), measured)
+            await _open_loop(number, phases, due, session, recorder, clock)
             return
         if clock.measure_ns > clock.start_ns:
-            operations = _operations(plan, workload, clock, warmup=True)
-            await _closed_loop(number, _WARMUP, operations, plan, session, recorder, clock)
-        operations = _operations(plan, workload, clock, warmup=False)
-        await _closed_loop(number, _MEASURE, operations, plan, session, recorder, clock)
+            warm_up = _operations(workload, None, warmup=True)
+            warm_up = takewhile(lambda _: perf_counter_ns() < clock.measure_ns, warm_up)
+            await _closed_loop(number, _WARMUP, warm_up, plan, session, recorder, clock)
+            # An agent whose recorded states ran out waits for the others.
+            await _sleep_until(clock.measure_ns, clock)
+        await _closed_loop(number, _MEASURE, measured, plan, session, recorder, clock)
     finally:
         counters.done += 1
 
 
 def _operations(
-    plan: RunPlan, workload: WorkloadAgent, clock: RunClock, *, warmup: bool
+    workload: WorkloadAgent, rounds: int | None, *, warmup: bool = False
 ) -> Iterator[_Operation]:
-    """The operations of a phase, round after round; warm-up ends between two operations."""
-    number = 0
-    while plan.rounds is None or number < plan.rounds or warmup:
+    """The operations of so many rounds, or of as many as there are."""
+    for number in count() if rounds is None else range(rounds):
         empty = True
         for operation in workload.round(number, warmup=warmup):
-            if warmup and perf_counter_ns() >= clock.measure_ns:
-                return
             empty = False
             yield operation
         if empty:
             return
-        number += 1
 
 
 async def _closed_loop(
@@ -176,15 +178,21 @@ async def _closed_loop(
 
 async def _open_loop(
     number: int,
-    operations: Iterator[_Operation],
+    phases: tuple[Iterator[_Operation], Iterator[_Operation]],
     due: Iterator[int],
     session: Session,
     recorder: Recorder,
     clock: RunClock,
 ) -> None:
     # An operation that is due during warm-up is one of it, whenever it is issued.
-    for operation, due_ns in zip(operations, due, strict=False):
+    for due_ns in due:
         scheduled_ns = clock.start_ns + due_ns
+        phase = _WARMUP if scheduled_ns < clock.measure_ns else _MEASURE
+        operation = next(phases[phase], None)
+        if operation is None:
+            if phase == _MEASURE:
+                return
+            continue
         await _sleep_until(scheduled_ns, clock)
         if scheduled_ns >= clock.end_ns:
             return
@@ -196,7 +204,7 @@ async def _open_loop(
         timing = answer.timing
         recorder.add(
             (
-                _WARMUP if scheduled_ns < clock.measure_ns else _MEASURE,
+                phase,
                 number,
                 _OP_CODE[type(operation)],
                 scheduled_ns,
