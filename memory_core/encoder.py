@@ -30,6 +30,7 @@ from memory_core.features import (
     CATEGORY_FEATURES,
     NUMBER_FEATURES,
     BucketRows,
+    add_phases,
     phases,
     signed_buckets,
     unit_rows,
@@ -69,7 +70,7 @@ _MAX_DEPTH = 32
 _MAX_KNOWN = 100_000
 _MAX_REMEMBERED_TEXT = 256
 _MAX_TAKEN = 1_024
-_MAX_LAYOUT = 4_096
+_MAX_PLAIN = 64
 _MAX_SHAPES_ALIKE = 3
 _MAX_MISSES = 64
 
@@ -123,11 +124,10 @@ class StateEncoder:
         self._number_buckets = BucketRows(NUMBER_FEATURES)
         self._category_buckets = BucketRows(CATEGORY_FEATURES)
         self._taken: dict[
-            tuple[int, ...], tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
+            tuple[int, ...], tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]
         ] = {}
         self._layouts: dict[
-            tuple[Any, ...],
-            tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float32]],
+            tuple[Any, ...], tuple[list[float], list[tuple[tuple[int, ...], tuple[float, ...]]]]
         ] = {}
         self._shapes: dict[bytes, list[Shape]] = {}
         self._misses = 0
@@ -272,9 +272,10 @@ class StateEncoder:
     def _vectors(self, leaves: _Leaves) -> npt.NDArray[np.float32]:
         """Sum the features of all leaves into their buckets, for all states together."""
         dimension, n = self.dimension, len(leaves.category_counts)
-        if n == 1:
+        if n == 1 and sum(map(len, leaves.numbers)) + len(leaves.categories) <= _MAX_PLAIN:
             return self._vector(leaves)
-        flat, weights = [], []
+        flat: list[npt.NDArray[np.int64]] = []
+        weights: list[npt.NDArray[np.float64]] = []
         if leaves.categories:
             buckets, signs = self._category_buckets.take(leaves.categories)
             starts = np.repeat(np.arange(n) * dimension, leaves.category_counts)
@@ -295,42 +296,37 @@ class StateEncoder:
         return unit_rows(sums.reshape(n, dimension))
 
     def _vector(self, leaves: _Leaves) -> npt.NDArray[np.float32]:
-        """`_vectors` of one state, with as few calls of numpy as it takes."""
+        """`_vectors` of one state of few numbers: plain Python is faster than numpy there."""
         rows: tuple[int, ...] = ()
         values: list[float] = []
         if leaves.numbers:
             rows, (_, values) = next(iter(leaves.numbers.items()))
         key = (rows, *leaves.categories)
-        known = self._layouts.get(key)
-        if known is None:
-            known = self._layout(rows, leaves.categories)
+        layout = self._layouts.get(key)
+        if layout is None:
+            layout = self._layout(rows, leaves.categories)
             if len(self._layouts) >= _MAX_TAKEN:
                 self._layouts.clear()
-            if len(known[0]) <= _MAX_LAYOUT:
-                self._layouts[key] = known
-        flat, weights, signs = known
-        if values:
-            weights = weights.copy()
-            features = phases(values)
-            features *= signs
-            weights[weights.size - features.size :] = features.ravel()
-        sums: npt.NDArray[np.float64] = np.bincount(  # type: ignore[assignment]
-            flat, weights, self.dimension
-        )
-        return unit_rows(sums.reshape(1, self.dimension))
+            self._layouts[key] = layout
+        sums = layout[0].copy()
+        add_phases(sums, values, layout[1])
+        return unit_rows(np.array(sums).reshape(1, -1))
 
     def _layout(
         self, rows: tuple[int, ...], categories: list[int]
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float32]]:
-        """Buckets and weights of a state's features, its categories first; the numbers' signs."""
+    ) -> tuple[list[float], list[tuple[tuple[int, ...], tuple[float, ...]]]]:
+        """What a state's categories add up to, and its numbers' buckets and signs."""
         buckets, weights = self._category_buckets.take(categories)
-        number_buckets, signs = self._buckets_of(rows)
-        flat = np.concatenate((buckets.ravel(), number_buckets.ravel()))
-        return flat, np.concatenate((weights.ravel(), signs.ravel())).astype(np.float64), signs
+        sums: list[float] = np.bincount(
+            buckets.ravel(), weights.ravel(), minlength=self.dimension
+        ).tolist()
+        buckets, signs = self._buckets_of(rows)
+        places = zip(buckets.tolist(), signs.tolist(), strict=True)
+        return sums, [(tuple(where), tuple(sign)) for where, sign in places]
 
     def _buckets_of(
         self, rows: tuple[int, ...]
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
         known = self._taken.get(rows)
         if known is None:
             if len(self._taken) >= _MAX_TAKEN:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from hashlib import blake2b
+from math import asinh, cos
 
 import numpy as np
 import numpy.typing as npt
@@ -18,18 +19,18 @@ __all__ = [
     "CATEGORY_FEATURES",
     "NUMBER_FEATURES",
     "BucketRows",
+    "add_phases",
     "phases",
     "signed_buckets",
     "unit_rows",
 ]
 
-_NUMBER_SCALE = 1e-3
+_PER_NUMBER_SCALE = 1e3
 _LOW_FREQUENCY = math.pi / 56.0  # asinh(1e9 / 0.001) is 28.3: half a turn each side
-_HIGH_FREQUENCY = 1.0
-_FREQUENCIES = np.array(
-    [_LOW_FREQUENCY, _LOW_FREQUENCY, _HIGH_FREQUENCY, _HIGH_FREQUENCY], dtype=np.float32
-)
-_QUARTER_TURNS = np.array([0.0, math.pi / 2, 0.0, math.pi / 2], dtype=np.float32)
+_HIGH_FREQUENCY = 1.0  # `add_phases` has no factor for it
+_QUARTER_TURN = math.pi / 2
+_FREQUENCIES = np.array([_LOW_FREQUENCY, _LOW_FREQUENCY, _HIGH_FREQUENCY, _HIGH_FREQUENCY])
+_QUARTER_TURNS = np.array([0.0, _QUARTER_TURN, 0.0, _QUARTER_TURN])
 NUMBER_FEATURES = 4
 CATEGORY_FEATURES = 2
 _HALF_ROOT = math.sqrt(0.5)
@@ -42,7 +43,7 @@ class BucketRows:
 
     def __init__(self, width: int) -> None:
         self._buckets = np.zeros((64, width), dtype=np.int64)
-        self._signs = np.zeros((64, width), dtype=np.float32)
+        self._signs = np.zeros((64, width))
         self._count = 0
 
     def append(self, row: tuple[list[int], list[float]]) -> int:
@@ -55,7 +56,7 @@ class BucketRows:
         self._count = count + 1
         return count
 
-    def take(self, rows: Sequence[int]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    def take(self, rows: Sequence[int]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
         """Buckets and signs of rows, each of shape (len(rows), width)."""
         index = np.array(rows, dtype=np.int64)
         return self._buckets[index], self._signs[index]
@@ -69,19 +70,47 @@ def signed_buckets(data: bytes, count: int, dimension: int) -> tuple[list[int], 
     return buckets, [_HALF_ROOT if word & 1 else -_HALF_ROOT for word in words]
 
 
-def phases(values: list[float]) -> npt.NDArray[np.float32]:
+def phases(values: list[float]) -> npt.NDArray[np.float64]:
     """Features of shape (n, 4) of ``n`` numbers; each row has the squares' sum 2."""
     try:
         numbers = np.array(values, dtype=np.float64)
     except OverflowError:  # integers beyond the largest float
-        numbers = np.array([float(max(-_MAX_NUMBER, min(_MAX_NUMBER, x))) for x in values])
+        numbers = np.array(_bounded(values))
     if values and (max(values) > _MAX_NUMBER or min(values) < -_MAX_NUMBER):
         numbers = np.clip(numbers, -_MAX_NUMBER, _MAX_NUMBER)
-    numbers /= _NUMBER_SCALE
+    numbers *= _PER_NUMBER_SCALE
     np.arcsinh(numbers, out=numbers)
-    angles = np.multiply.outer(numbers.astype(np.float32), _FREQUENCIES)
+    angles: npt.NDArray[np.float64] = np.multiply.outer(numbers, _FREQUENCIES)
     angles -= _QUARTER_TURNS  # sin(x) is cos(x - pi / 2)
-    return np.cos(angles, out=angles)
+    np.cos(angles, out=angles)
+    return angles
+
+
+def add_phases(
+    sums: list[float],
+    values: list[float],
+    places: list[tuple[tuple[int, ...], tuple[float, ...]]],
+) -> None:
+    """Add the features of numbers to buckets, one by one.
+
+    Args:
+        sums: the buckets.
+        values: the numbers.
+        places: of each, its features' four buckets and signs.
+    """
+    if values and (max(values) > _MAX_NUMBER or min(values) < -_MAX_NUMBER):
+        values = _bounded(values)
+    for value, ((a, b, c, d), (i, j, k, m)) in zip(values, places, strict=True):
+        high = asinh(value * _PER_NUMBER_SCALE)
+        low = high * _LOW_FREQUENCY
+        sums[a] += i * cos(low)
+        sums[b] += j * cos(low - _QUARTER_TURN)
+        sums[c] += k * cos(high)
+        sums[d] += m * cos(high - _QUARTER_TURN)
+
+
+def _bounded(values: list[float]) -> list[float]:
+    return [float(max(-_MAX_NUMBER, min(_MAX_NUMBER, value))) for value in values]
 
 
 def unit_rows(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:

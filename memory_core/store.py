@@ -41,7 +41,7 @@ from memory_core.tables import Tables
 __all__ = ["MemoryStore"]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Work:
     """One caller's batch, and what came of it; times are of the monotonic clock."""
 
@@ -122,23 +122,22 @@ class MemoryStore:
         self.close()
 
     def _run(self, group: list[_Work]) -> None:
-        if any(work is _CLOSE for work in group):
+        if _CLOSE in group:
             self._log.close()
             group = [work for work in group if work is not _CLOSE]
         if self._log.closed and group:
             raise UnavailableError("the store is closed; open it again")
         started_ns = time.perf_counter_ns()
-        operations: Sequence[Operation]
         if len(group) == 1:
-            operations = group[0].operations
+            group[0].results = self._apply(group[0].operations)
         else:
-            operations = [operation for work in group for operation in work.operations]
-        results = self._apply(operations)
+            results = self._apply([one for work in group for one in work.operations])
+            position = 0
+            for work in group:
+                work.results = results[position : position + len(work.operations)]
+                position += len(work.operations)
         finished_ns = time.perf_counter_ns()
-        position = 0
         for work in group:
-            work.results = results[position : position + len(work.operations)]
-            position += len(work.operations)
             work.started_ns, work.finished_ns = started_ns, finished_ns
 
     def _apply(self, operations: Sequence[Operation]) -> list[Result]:
