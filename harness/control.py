@@ -1,8 +1,9 @@
 """The control actor of a run: the start barrier, the stop, progress, and files from far nodes.
 
 Cohorts start while the store does, and wait in `connection` until it serves. Then they come to
-`ready` and wait there until all are; so all agents really run at once. From then on each reports a few times a second and learns whether to stop. It runs on the driver's
-node, where it also writes what cohorts and samplers of other nodes send.
+`ready` and wait there until all are; so all agents really run at once. From then on each reports
+a few times a second and learns whether to stop. It runs on the driver's node, where it also
+writes what cohorts and samplers of other nodes send.
 """
 
 from __future__ import annotations
