@@ -1,8 +1,8 @@
 """A cohort: a Ray task full of agents, in a process of its own.
 
 `run_cohort` opens the session, makes its agents, waits at the barrier with the other cohorts,
-lets all agents live on one event loop, and writes their rows. Beside the agents two small
-coroutines run: one reports and hands buffers on, one watches the loop's own timer lag.
+lets all agents live on one event loop, and writes their rows. Beside the agents three small
+coroutines run: one reports, one hands rows on, one watches the loop's own timer lag.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from harness.workload import MixedAgent, ReplayAgent, StandardAgent, WorkloadAge
 __all__ = ["CohortResult", "CohortSpec", "cohort_task", "workload_agent"]
 
 REPORT_INTERVAL_S = 0.25
+WRITE_CHECK_INTERVAL_S = 0.25
 FLUSH_INTERVAL_S = 1.0
 LAG_INTERVAL_S = 0.01
 _GC_THRESHOLDS = (100_000, 50, 100)
@@ -119,8 +120,13 @@ class _Cohort:
         if go:
             failed = await self._live(workloads, session, recorder)
         lived_s = (time.perf_counter_ns() - origin_ns) / 1e9
-        await session.close()
-        recorder.close()
+        try:
+            await session.close()
+        finally:
+            try:
+                recorder.close()
+            except OSError as error:
+                self._note(error)
         return CohortResult(
             cohort=spec.cohort,
             operations=self._operations,
@@ -154,14 +160,15 @@ class _Cohort:
         ]
         company = [
             asyncio.create_task(self._keep_reporting(session, recorder)),
+            asyncio.create_task(self._keep_writing(recorder)),
             asyncio.create_task(self._watch_lag(recorder)),
         ]
         ended = await asyncio.gather(*agents, return_exceptions=True)
         for task in company:
             task.cancel()
-        for outcome in await asyncio.gather(*company, return_exceptions=True):
+        last = asyncio.gather(self._report(session, recorder), return_exceptions=True)
+        for outcome in [*await asyncio.gather(*company, return_exceptions=True), *await last]:
             self._note(outcome)
-        await self._report(session, recorder)
         for outcome in ended:
             self._note(outcome)
         return sum(isinstance(outcome, BaseException) for outcome in ended)
@@ -184,14 +191,22 @@ class _Cohort:
         ray.get(self._control.put.remote(mode, name, data))
 
     async def _keep_reporting(self, session: Session, recorder: Recorder) -> None:
-        """Report and write; when either fails the agents stop: nobody would see what they do."""
-        flush_due_s = time.monotonic() + FLUSH_INTERVAL_S
+        """Report; when that fails, or is answered with a stop, the agents stop."""
         try:
             while await self._report(session, recorder):
+                await asyncio.sleep(REPORT_INTERVAL_S)
+        finally:
+            self._clock.end_ns = 0
+
+    async def _keep_writing(self, recorder: Recorder) -> None:
+        """Hand rows on; when that fails the agents stop: nobody would see what they do."""
+        flush_due_s = time.monotonic() + FLUSH_INTERVAL_S
+        try:
+            while True:
+                await asyncio.sleep(WRITE_CHECK_INTERVAL_S)
                 if time.monotonic() >= flush_due_s or recorder.is_full:
                     recorder.flush()
                     flush_due_s = time.monotonic() + FLUSH_INTERVAL_S
-                await asyncio.sleep(REPORT_INTERVAL_S)
         finally:
             self._clock.end_ns = 0
 

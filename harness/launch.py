@@ -163,9 +163,8 @@ class Cohorts:
                 continue
             self.results.append(result)
             if result.error is not None:
-                self.errors.append(
-                    f"cohort {cohort}: {result.failed_agents} agents ended early ({result.error})"
-                )
+                ended = f"{result.failed_agents} agents ended early: " * (result.failed_agents > 0)
+                self.errors.append(f"cohort {cohort}: {ended}{result.error}")
 
     def cancel(self) -> None:
         """End the tasks that are still running, at once."""

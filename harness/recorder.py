@@ -157,6 +157,7 @@ class RowRecorder:
         self.add: Callable[[tuple[int, ...]], None] = self._rows.extend
         self._lags = array("q")
         self._seen = 0
+        self._unseen: list[npt.NDArray[np.int64]] = []
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rows")
         self._flushes: list[Future[None]] = []
         self._failure: BaseException | None = None
@@ -173,8 +174,10 @@ class RowRecorder:
 
     def progress(self) -> RowProgress:
         """What was added since this was last asked."""
-        rows = np.array(memoryview(self._rows)[self._seen :]).reshape(-1, _WIDTH)
+        new = np.array(memoryview(self._rows)[self._seen :], np.int64)
+        rows = np.concatenate([*self._unseen, new]).reshape(-1, _WIDTH)
         self._seen = len(self._rows)
+        self._unseen.clear()
         if not len(rows):
             return RowProgress(0, 0, [])
         latency = rows[:, _COLUMN["finished"]] - rows[:, _COLUMN["scheduled"]]
@@ -214,6 +217,8 @@ class RowRecorder:
 
     def _hand_on(self) -> None:
         rows, lags = self._rows, self._lags
+        if self._seen < len(rows):
+            self._unseen.append(np.array(memoryview(rows)[self._seen :], np.int64))
         self._rows, self._lags, self._seen = array("q"), array("q"), 0
         self.add = self._rows.extend
         if rows:
