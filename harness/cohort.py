@@ -193,7 +193,9 @@ class _Cohort:
     async def _keep_reporting(self, session: Session, recorder: Recorder) -> None:
         """Report; when that fails, or is answered with a stop, the agents stop."""
         try:
-            while await self._report(session, recorder):
+            while True:
+                if not await self._report(session, recorder):
+                    return
                 await asyncio.sleep(REPORT_INTERVAL_S)
         finally:
             self._clock.end_ns = 0
