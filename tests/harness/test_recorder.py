@@ -335,3 +335,19 @@ def test_buckets_end_where_the_histogram_does():
     """A latency of nothing, less than nothing, or of years has a bucket of the histogram too."""
     buckets = bucket_of_ns(np.array([-5, 0, 999, 2**62]))
     assert buckets.tolist() == [0, 0, 0, LATENCY_BUCKETS - 1]
+
+
+def test_progress_misses_no_row_when_the_buffer_changes_hands(disk: Disk):
+    """Rows that were added since the last look are counted though they were handed on since."""
+    rows = recorder_on(disk)
+    rows.add(row(0))
+    rows.progress()
+    rows.add(row(1))
+    rows.flush()
+    rows.add(row(2))
+    rows.flush()
+    rows.add(row(3))
+    done = rows.progress()
+    assert (done.operations, sum(count for _, count in done.latencies)) == (3, 3)
+    assert rows.progress().operations == 0
+    rows.close()
