@@ -17,6 +17,7 @@ DURABILITIES = ("fsync", "os")
 
 _KIB = 1024
 _MIB = 1024 * 1024
+_TIB = 1024 * 1024 * _MIB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,25 +60,49 @@ class MemoryConfig:
     block_cache_bytes: int = 64 * _MIB
 
     def __post_init__(self) -> None:
-        if self.path is not None and not isinstance(self.path, str | os.PathLike):
-            raise BadInputError("path", f"must be a folder's path or None, not {self.path!r}")
-        if self.path is not None and not os.fspath(self.path):
-            raise BadInputError("path", "is empty; name a folder, or leave it out")
+        if self.path is not None:
+            # as text, so that configurations that mean the same are equal
+            object.__setattr__(self, "path", _checked_path(self.path))
         _require_int("dimension", self.dimension, 1, 65_536)
         _require_int("stm_capacity", self.stm_capacity, 1)
         _require_int("im_capacity", self.im_capacity, 1)
         _require_int("max_state_bytes", self.max_state_bytes, 1, 1024 * _MIB)
         _require_int("payload_cache_bytes", self.payload_cache_bytes, 0)
-        _require_int("write_buffer_bytes", self.write_buffer_bytes, 64 * _KIB)
-        _require_int("block_cache_bytes", self.block_cache_bytes, 64 * _KIB)
+        _require_int("write_buffer_bytes", self.write_buffer_bytes, 64 * _KIB, _TIB)
+        _require_int("block_cache_bytes", self.block_cache_bytes, 64 * _KIB, _TIB)
         if self.durability not in DURABILITIES:
             raise BadInputError("durability", f"must be fsync or os, not {self.durability!r}")
-        if self.encoder is not None and self.encoder.dimension != self.dimension:
-            raise BadInputError(
-                "encoder",
-                f"makes vectors of {self.encoder.dimension} dimensions, but dimension is "
-                f"{self.dimension}; give both the same",
-            )
+        if self.encoder is not None:
+            _check_encoder(self.encoder, self.dimension)
+
+
+def _checked_path(path: object) -> str:
+    if not isinstance(path, str | os.PathLike):
+        raise BadInputError("path", f"must be a folder's path, not a {type(path).__name__}")
+    text = os.fspath(path)
+    if not isinstance(text, str):
+        raise BadInputError("path", "must be text, not bytes")
+    if not text:
+        raise BadInputError("path", "is empty; name a folder, or leave it out")
+    try:
+        named = b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        named = False
+    if not named:
+        raise BadInputError("path", "holds a character that no folder's name can have")
+    return text
+
+
+def _check_encoder(encoder: Encoder, dimension: int) -> None:
+    for name in ("name", "version", "dimension", "encode"):
+        if not hasattr(encoder, name):
+            raise BadInputError("encoder", f"has no {name}; see memory_core.Encoder")
+    if encoder.dimension != dimension:
+        raise BadInputError(
+            "encoder",
+            f"makes vectors of {encoder.dimension} dimensions, but dimension is "
+            f"{dimension}; give both the same",
+        )
 
 
 def _require_int(field: str, value: object, low: int, high: int | None = None) -> None:
@@ -85,4 +110,5 @@ def _require_int(field: str, value: object, low: int, high: int | None = None) -
         raise BadInputError(field, f"must be a whole number, not {value!r}")
     if value < low or (high is not None and value > high):
         bounds = f"at least {low:,}" if high is None else f"from {low:,} to {high:,}"
-        raise BadInputError(field, f"must be {bounds}, not {value:,}")
+        given = f"{value:,}" if abs(value) < _TIB**2 else "so large a number"
+        raise BadInputError(field, f"must be {bounds}, not {given}")

@@ -7,6 +7,7 @@ commit that fails has the store make them again.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,7 +40,7 @@ from memory_core.ops import (
     Transition,
     validate,
 )
-from memory_core.payload import unpack_state
+from memory_core.payload import check_packed
 from memory_core.payload_cache import PayloadCache
 from memory_core.record import HEADER, payload_of
 from memory_core.tables import Tables
@@ -79,7 +80,7 @@ class Execution:
         self._encoder = encoder
         # The default encoder reads packed states; one of the user's is given mappings.
         self._encode_packed: Callable[[Sequence[bytes]], Any] = (
-            encoder.encode_packed if isinstance(encoder, StateEncoder) else self._unpack_and_encode
+            encoder.encode_packed if isinstance(encoder, StateEncoder) else self._check_and_encode
         )
         self._dimension = encoder.dimension
         self._log = log
@@ -138,7 +139,6 @@ class Execution:
     ) -> dict[int, _Vector]:
         """Vectors by position, encoded together; what is wrong gets its failure here."""
         vectors: dict[int, _Vector] = {}
-        payloads: list[bytes] = []
         owners: list[int] = []
         max_bytes = self._config.max_state_bytes
         for position, operation in enumerate(operations):
@@ -150,61 +150,64 @@ class Execution:
                 payload: Any = operation.payload  # type: ignore[union-attr]
                 if payload is not None and len(payload) > max_bytes:
                     raise BadInputError(
-                        "state_data", f"is {len(payload):,} bytes packed; at most {max_bytes:,}"
+                        _state_field(operation),
+                        f"is {len(payload):,} bytes packed; at most {max_bytes:,}",
                     )
                 ready = operation.vector  # type: ignore[union-attr]
-                if ready is not None:
-                    vectors[position] = self._ready_vector(ready)
-                else:
-                    payloads.append(payload)
+                if ready is None:
                     owners.append(position)
+                    continue
+                vectors[position] = self._ready_vector(ready)
+                if kind is Store:  # no encoder will look at it
+                    check_packed(payload)
             except BadInputError as error:
                 results[position] = Failure.of(error)
-        if payloads:
-            self._encode(payloads, owners, vectors, results)
+        if owners:
+            self._encode(operations, owners, vectors, results)
         return vectors
 
     def _encode(
         self,
-        payloads: list[bytes],
+        operations: Sequence[Operation],
         owners: list[int],
         vectors: dict[int, _Vector],
         results: list[Result | None],
     ) -> None:
+        """Encode the states of the operations at ``owners``."""
         try:
-            matrix = self._encode_packed(payloads)
+            matrix = self._encode_packed([operations[owner].payload for owner in owners])  # type: ignore[union-attr, misc]
         except Exception as error:  # noqa: BLE001 - an encoder of the user's raises what it likes
-            if len(payloads) > 1:  # one by one, so that only what is wrong fails
-                for payload, owner in zip(payloads, owners, strict=True):
-                    self._encode([payload], [owner], vectors, results)
+            if len(owners) > 1:  # one by one, so that only what is wrong fails
+                for owner in owners:
+                    self._encode(operations, [owner], vectors, results)
                 return
-            if not isinstance(error, MemoryCoreError):
-                error = BadInputError("state_data", f"the encoder refused it: {error}")
+            field = _state_field(operations[owners[0]])
+            if isinstance(error, BadInputError):
+                error = BadInputError(_placed(error.field, field), error.problem)
+            elif not isinstance(error, MemoryCoreError):
+                error = BadInputError(field, f"the encoder refused it: {error}")
             results[owners[0]] = Failure.of(error)
             return
         vectors.update(zip(owners, matrix, strict=True))
 
-    def _unpack_and_encode(self, payloads: Sequence[bytes]) -> Any:
-        matrix = self._encoder.encode([unpack_state(payload) for payload in payloads])
+    def _check_and_encode(self, payloads: Sequence[bytes]) -> Any:
+        matrix = self._encoder.encode([check_packed(payload) for payload in payloads])
         return _checked_matrix(matrix, len(payloads), self._dimension)
 
     def _ready_vector(self, data: bytes) -> _Vector:
-        if type(data) is not bytes or len(data) != 4 * self._dimension:
-            given = len(data) // 4 if type(data) is bytes else type(data).__name__
+        if len(data) != 4 * self._dimension:
             raise BadInputError(
-                "vector", f"has {given} dimensions, but this database has {self._dimension}"
+                "vector",
+                f"has {len(data) // 4} dimensions, but this database has {self._dimension}",
             )
-        vector = np.frombuffer(data, np.float32)
-        norm = float(np.sqrt(np.dot(vector, vector, out=None).astype(np.float64)))
-        if not np.isfinite(vector).all():
+        # squares of any float32 are well within float64
+        vector = np.frombuffer(data, np.float32).astype(np.float64)
+        norm = math.sqrt(float(vector @ vector))
+        if not math.isfinite(norm):
             raise BadInputError("vector", "holds NaN or infinity; its numbers must be finite")
-        if not np.isfinite(norm) or norm < 1e-30:
-            scaled = vector.astype(np.float64)
-            norm = float(np.linalg.norm(scaled))
-            if norm == 0.0:
-                raise BadInputError("vector", "is all zeros, which has no direction")
-            return (scaled / norm).astype(np.float32)
-        return vector / np.float32(norm)
+        if norm == 0.0:
+            raise BadInputError("vector", "is all zeros, which has no direction")
+        return (vector / norm).astype(np.float32)
 
     def _store(self, operation: Store, vector: _Vector, now_ns: int, applied: Applied) -> None:
         state_id, payload, tables = operation.state_id, operation.payload, self._tables
@@ -347,15 +350,24 @@ def _score(found: tuple[float, int, int, TierTable]) -> float:
 
 def _checked_matrix(given: Any, count: int, dimension: int) -> _Vector:
     """What an encoder gave, in unit rows of shape (count, dimension)."""
-    matrix: _Vector = np.ascontiguousarray(given, dtype=np.float32)
+    matrix: npt.NDArray[np.float64] = np.asarray(given, dtype=np.float64)
     if matrix.shape != (count, dimension):
         raise BadInputError(
             "encoder", f"gave the shape {matrix.shape}; it must be ({count}, {dimension})"
         )
-    squares = np.einsum("ij,ij->i", matrix, matrix)
-    if not abs(squares - 1.0).max() <= 1e-4:  # NaN is neither
-        norms = np.sqrt(squares, dtype=np.float64)
-        if not np.isfinite(norms).all() or norms.min() == 0.0:
-            raise BadInputError("encoder", "gave a vector that is zero or not finite")
-        matrix = np.asarray(matrix / norms[:, None], np.float32)
-    return matrix
+    norms = np.sqrt(np.einsum("ij,ij->i", matrix, matrix))
+    if not np.isfinite(norms).all() or norms.min() == 0.0:
+        raise BadInputError("encoder", "gave a vector that is zero or not finite")
+    return np.asarray(matrix / norms[:, None], np.float32)
+
+
+def _state_field(operation: Operation) -> str:
+    """What the face calls the state of an operation."""
+    return "query_state" if type(operation) is Search else "state_data"
+
+
+def _placed(field: str, state_field: str) -> str:
+    """The field of an encoder's error, whose path may begin inside the state."""
+    if field.startswith("state_data"):
+        return state_field + field.removeprefix("state_data")
+    return state_field + field if field.startswith((".", "[")) else field

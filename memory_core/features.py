@@ -77,7 +77,7 @@ def phases(values: list[float]) -> npt.NDArray[np.float64]:
     except OverflowError:  # integers beyond the largest float
         numbers = np.array(_bounded(values))
     if values and (max(values) > _MAX_NUMBER or min(values) < -_MAX_NUMBER):
-        numbers = np.clip(numbers, -_MAX_NUMBER, _MAX_NUMBER)
+        numbers = np.array(_bounded(values))
     numbers *= _PER_NUMBER_SCALE
     np.arcsinh(numbers, out=numbers)
     angles: npt.NDArray[np.float64] = np.multiply.outer(numbers, _FREQUENCIES)
@@ -110,6 +110,8 @@ def add_phases(
 
 
 def _bounded(values: list[float]) -> list[float]:
+    if math.inf in values or -math.inf in values:
+        raise BadInputError("state_data", "holds infinity; numbers in a state must be finite")
     return [float(max(-_MAX_NUMBER, min(_MAX_NUMBER, value))) for value in values]
 
 

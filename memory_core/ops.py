@@ -45,6 +45,8 @@ __all__ = [
 TIERS = ("stm", "im", "ltm")
 _TIER_CHOICES = frozenset({*TIERS, "all"})
 MAX_ID_BYTES = 1024
+_MAX_K = 2**63 - 1
+_MAX_SHOWN = 80
 
 
 class Store(msgspec.Struct, tag=0, array_like=True, gc=False):
@@ -226,7 +228,7 @@ MISSING = Missing()
 
 
 def validate(operation: Operation) -> None:
-    """Check the fields that need no database to be checked.
+    """Check the fields that need no database to be checked; what passes can be encoded.
 
     Raises:
         BadInputError: names the field.
@@ -239,7 +241,8 @@ def validate(operation: Operation) -> None:
         if not (type(importance) is float and 0.0 <= importance <= 1.0):
             _check_importance(importance)
         if type(operation.payload) is not bytes:  # type: ignore[union-attr]
-            raise BadInputError("payload", "must be bytes, as pack_state makes them")
+            raise BadInputError("state_data", "must be bytes, as pack_state makes them")
+        _check_vector(operation.vector)  # type: ignore[union-attr]
     elif kind is Retrieve:
         _check_id("agent_id", operation.agent_id)
         _check_id("state_id", operation.state_id)  # type: ignore[union-attr]
@@ -270,36 +273,57 @@ def _check_id(field: str, value: Any) -> None:
         raise BadInputError(field, f"is {size:,} bytes long; at most {MAX_ID_BYTES:,}")
 
 
+def _shown(value: Any) -> str:
+    """A value in an error: on one line, and short, whatever it is."""
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number of thousands of digits
+        return f"a {type(value).__name__} that is too large to show"
+    text = " ".join(text.split())
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
+
+
 def _check_importance(value: Any) -> None:
     if type(value) is not float and (isinstance(value, bool) or not isinstance(value, int | float)):
-        raise BadInputError("importance", f"must be a number from 0 to 1, not {value!r}")
+        raise BadInputError("importance", f"must be a number from 0 to 1, not {_shown(value)}")
     if not 0.0 <= value <= 1.0:
-        raise BadInputError("importance", f"must be from 0 to 1, not {value!r}")
+        raise BadInputError("importance", f"must be from 0 to 1, not {_shown(value)}")
 
 
 def _check_tier(value: Any) -> None:
     if not isinstance(value, str) or value not in _TIER_CHOICES:
-        raise BadInputError("tier", f"must be stm, im, ltm or all, not {value!r}")
+        raise BadInputError("tier", f"must be stm, im, ltm or all, not {_shown(value)}")
 
 
 def _check_search(operation: Search) -> None:
     _check_id("agent_id", operation.agent_id)
     _check_tier(operation.tier)
     k = operation.k
-    if type(k) is not int or k < 1:
-        raise BadInputError("k", f"must be a whole number of at least 1, not {k!r}")
+    if type(k) is not int or not 1 <= k <= _MAX_K:
+        raise BadInputError("k", f"must be a whole number from 1 to 2**63 - 1, not {_shown(k)}")
     if (operation.payload is None) == (operation.vector is None):
         raise BadInputError("query_state", "give either a query state or a vector")
+    if operation.payload is not None and type(operation.payload) is not bytes:
+        raise BadInputError("query_state", "must be bytes, as pack_state makes them")
+    _check_vector(operation.vector)
+
+
+def _check_vector(value: Any) -> None:
+    if value is not None and type(value) is not bytes:
+        raise BadInputError("vector", f"must be float32 bytes, not {type(value).__name__}")
 
 
 def _check_transition(operation: Transition) -> None:
-    if operation.to not in TIERS[1:]:
-        raise BadInputError("to", f"must be im or ltm, not {operation.to!r}")
+    to: Any = operation.to
+    if not isinstance(to, str) or to not in TIERS[1:]:
+        raise BadInputError("to", f"must be im or ltm, not {_shown(to)}")
     percentage = operation.percentage
     if isinstance(percentage, bool) or not isinstance(percentage, int | float):
-        raise BadInputError("percentage", f"must be a number from 0 to 100, not {percentage!r}")
+        raise BadInputError(
+            "percentage", f"must be a number from 0 to 100, not {_shown(percentage)}"
+        )
     if not 0.0 <= percentage <= 100.0:
-        raise BadInputError("percentage", f"must be from 0 to 100, not {percentage!r}")
+        raise BadInputError("percentage", f"must be from 0 to 100, not {_shown(percentage)}")
     if operation.agent_id is not None:
         _check_id("agent_id", operation.agent_id)
 
@@ -308,8 +332,9 @@ def _vector_bytes(field: str, vector: npt.ArrayLike | None) -> bytes | None:
     if vector is None:
         return None
     try:
-        array = np.asarray(vector, dtype=np.float32)
-    except (TypeError, ValueError):
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused so
+            array = np.asarray(vector, dtype=np.float32)
+    except (TypeError, ValueError, OverflowError):
         raise BadInputError(field, "must be a sequence of numbers") from None
     if array.ndim != 1:
         raise BadInputError(field, f"must have one dimension, not the shape {array.shape}")

@@ -17,7 +17,7 @@ import numpy as np
 
 from memory_core.errors import BadInputError
 
-__all__ = ["MAX_DEPTH", "pack_state", "unpack_state"]
+__all__ = ["MAX_DEPTH", "check_packed", "pack_state", "unpack_state"]
 
 MAX_DEPTH = 128
 _BIG_INTEGER = 1
@@ -68,6 +68,17 @@ def unpack_state(packed: bytes) -> dict[str, Any]:
         return _decode(packed)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise BadInputError("state_data", f"is no packed state: {error}") from None
+
+
+def check_packed(packed: bytes) -> dict[str, Any]:
+    """The state in bytes that came from elsewhere, checked as `pack_state` checks one.
+
+    Raises:
+        BadInputError: the bytes are no packed state, or it holds what none may hold.
+    """
+    state = unpack_state(packed)
+    pack_state(state)
+    return state
 
 
 def _is_plain(container: Any, depth: int) -> bool:

@@ -46,6 +46,8 @@ class _Work:
     """One caller's batch, and what came of it; times are of the monotonic clock."""
 
     operations: Sequence[Operation]
+    closes: bool = False
+    error: Exception | None = None
     results: list[Result] = field(default_factory=list)
     started_ns: int = 0
     finished_ns: int = 0
@@ -93,7 +95,9 @@ class MemoryStore:
         store that is `Done` is durable as configured.
 
         Raises:
+            BadInputError: the batch is no sequence.
             UnavailableError: the store is closed.
+            CorruptionError: the database was found damaged; nothing is acknowledged.
         """
         return self.execute_timed(batch)[0]
 
@@ -102,8 +106,15 @@ class MemoryStore:
 
         Both are of ``time.perf_counter_ns``; batches that were committed together share them.
         """
+        # looked at before it joins a group, where it would fail others' batches too
+        if type(batch) is not list and type(batch) is not tuple:
+            try:
+                batch = list(batch)
+            except TypeError:
+                name = type(batch).__name__
+                raise BadInputError("batch", f"must be operations, not {name}") from None
         work = _Work(batch)
-        self._commit.submit(work)
+        self._submit(work)
         return work.results, work.started_ns, work.finished_ns
 
     @property
@@ -113,7 +124,7 @@ class MemoryStore:
 
     def close(self) -> None:
         """Close the files. What was acknowledged stays; later calls raise UnavailableError."""
-        self._commit.submit(_CLOSE)
+        self._submit(_Work((), closes=True))
 
     def __enter__(self) -> MemoryStore:
         return self
@@ -121,23 +132,42 @@ class MemoryStore:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _submit(self, work: _Work) -> None:
+        self._commit.submit(work)
+        if work.error is not None:
+            raise work.error
+
     def _run(self, group: list[_Work]) -> None:
-        if _CLOSE in group:
-            self._log.close()
-            group = [work for work in group if work is not _CLOSE]
-        if self._log.closed and group:
+        """Execute batches together, then close if one of the group asks for it."""
+        works = [work for work in group if not work.closes]
+        if works:
+            try:
+                self._execute_together(works)
+            except Exception as error:  # noqa: BLE001 - raised again to each of the callers
+                for work in works:
+                    work.error = error
+        if len(works) < len(group):
+            try:
+                self._log.close()
+            except MemoryCoreError as error:
+                for work in group:
+                    if work.closes:
+                        work.error = error
+
+    def _execute_together(self, works: list[_Work]) -> None:
+        if self._log.closed:
             raise UnavailableError("the store is closed; open it again")
         started_ns = time.perf_counter_ns()
-        if len(group) == 1:
-            group[0].results = self._apply(group[0].operations)
+        if len(works) == 1:
+            works[0].results = self._apply(works[0].operations)
         else:
-            results = self._apply([one for work in group for one in work.operations])
+            results = self._apply([one for work in works for one in work.operations])
             position = 0
-            for work in group:
+            for work in works:
                 work.results = results[position : position + len(work.operations)]
                 position += len(work.operations)
         finished_ns = time.perf_counter_ns()
-        for work in group:
+        for work in works:
             work.started_ns, work.finished_ns = started_ns, finished_ns
 
     def _apply(self, operations: Sequence[Operation]) -> list[Result]:
@@ -151,12 +181,20 @@ class MemoryStore:
                 if self.config.durability == "fsync":
                     self._log.sync()
             except MemoryCoreError as error:
-                self._refusal = f"a write failed; open the store again ({error})"
-                for position in applied.writes:
-                    applied.results[position] = Failure.of(error)
-                return applied.results
+                return self._apply_without_writes(operations, applied.writes, error)
         self._stale = False
         return applied.results
+
+    def _apply_without_writes(
+        self, operations: Sequence[Operation], writes: list[int], error: MemoryCoreError
+    ) -> list[Result]:
+        """The results when writing has failed: what is read must not show what was not kept."""
+        self._refusal = f"a write failed; open the store again ({error})"
+        self._make_again()
+        results = self._execution.run(operations, self._clock(), self._refusal).results
+        for position in writes:
+            results[position] = Failure.of(error)
+        return results
 
     def _make_again(self) -> None:
         """Bring the tables back to what the database holds."""
@@ -164,9 +202,6 @@ class MemoryStore:
         self._tables.clear()
         self._tables.load(self._log)
         self._stale = False
-
-
-_CLOSE = _Work(())
 
 
 def _check_identity(log: Log, encoder: Encoder) -> None:

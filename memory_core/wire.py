@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -11,7 +12,16 @@ from memory_core.ops import Operation, Result
 
 __all__ = ["Reply", "decode_batch", "decode_reply", "encode_batch", "encode_reply"]
 
-_encoder = msgspec.msgpack.Encoder()
+
+def _plain(value: Any) -> Any:
+    """What a number or text of a type of its own (numpy's scalars) is on the wire."""
+    for kind in (float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    raise TypeError(f"a {type(value).__name__} cannot be encoded")
+
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=_plain)
 _batch_decoder = msgspec.msgpack.Decoder(list[Operation])
 
 

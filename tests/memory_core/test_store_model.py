@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -237,6 +238,24 @@ operations = st.one_of(
 )
 
 
+def copy_as_it_stands(folder: Path, copy: Path) -> None:
+    """Copy a database that is open, at a moment when none of its files changes."""
+    for _ in range(1000):
+        # a compaction may take files away meanwhile
+        with contextlib.suppress(shutil.Error, FileNotFoundError):
+            before = sizes(folder)
+            shutil.copytree(folder, copy)
+            if before == sizes(folder) == sizes(copy):
+                return
+        shutil.rmtree(copy, ignore_errors=True)
+    raise AssertionError("the database never stands still")
+
+
+def sizes(folder: Path) -> dict[str, int]:
+    paths = [path for path in folder.iterdir() if not path.name.startswith("LOG")]
+    return {path.name: path.stat().st_size for path in paths}
+
+
 class StoreMachine(RuleBasedStateMachine):
     """Drives a store and the model with the same batches."""
 
@@ -296,7 +315,7 @@ class StoreMachine(RuleBasedStateMachine):
     def open_what_a_killed_process_leaves(self) -> None:
         self.opened += 1
         path = self.folder / str(self.opened)
-        shutil.copytree(self.store.path, path)
+        copy_as_it_stands(Path(self.store.path), path)
         self.store.close()
         self.open(path)
 
