@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -178,6 +179,9 @@ def _measure(plan: RunPlan, out: Path | None, as_json: bool) -> int:
     try:
         with _stop_on_signals(stop), live_view() as view:
             outcome = carry_out(prepared, directory, view, stop)
+    except UsageError:  # nothing was measured
+        shutil.rmtree(directory.path, ignore_errors=True)
+        raise
     except (HarnessError, KeyboardInterrupt):
         if not as_json:
             click.echo(directory.path)

@@ -15,6 +15,7 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from harness.errors import RunFailedError, UsageError
@@ -23,6 +24,7 @@ __all__ = ["LOCAL", "RayNode", "RaySession", "check_address", "ray_session"]
 
 LOCAL = "local"
 _CONNECT_TIMEOUT_S = 5.0
+_FOLDER_PREFIX = "harness-ray-"
 _OBJECT_STORE_BYTES = 256 * 1024 * 1024
 # Batches are answered in one message up to this size; larger ones go through shared memory,
 # which costs Ray two to three times the CPU (see harness/DESIGN.md).
@@ -76,22 +78,72 @@ def check_address(address: str) -> None:
     Raises:
         UsageError: the address is malformed, or nothing answers there.
     """
-    if address in {LOCAL, "auto"}:
+    if address == LOCAL:
         return
+    if address == "auto":
+        found = _current_cluster()
+        if found is None:
+            raise UsageError(
+                "--address", "no Ray cluster runs on this machine; start one with ray start --head"
+            )
+        address = found
     host, mark, port = address.rpartition(":")
     if "://" in address or not mark or not host or not port.isdigit():
         raise UsageError(
             "--address", f"{address!r} is none; give host:port of a Ray head, auto or local"
         )
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), _CONNECT_TIMEOUT_S):
-            return
+        answers = _speaks_grpc(host.strip("[]"), int(port))
     except (OSError, OverflowError) as error:
         raise UsageError(
             "--address",
             f"no Ray cluster answers at {address} ({error}); start one with ray start --head, "
             "or leave the option out",
         ) from None
+    if not answers:
+        raise UsageError("--address", f"what answers at {address} is no Ray head")
+
+
+def _current_cluster() -> str | None:
+    """The address of the cluster that was started on this machine, as Ray notes it."""
+    from ray._private.utils import read_ray_address
+
+    address: str = read_ray_address()
+    return address or None
+
+
+def _speaks_grpc(host: str, port: int) -> bool:
+    """Whether a gRPC server listens there; ``ray.init`` would wait for minutes on any other.
+
+    HTTP/2 (RFC 9113, section 3.4): the client sends its preface and a SETTINGS frame, the
+    server's first frame is SETTINGS, type 4.
+    """
+    with socket.create_connection((host, port), _CONNECT_TIMEOUT_S) as connection:
+        connection.settimeout(_CONNECT_TIMEOUT_S)
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5))
+        try:
+            frame = connection.recv(9)
+        except (TimeoutError, ConnectionError):
+            return False
+    return len(frame) >= 4 and frame[3] == 4
+
+
+def _remove_stale_folders() -> None:
+    """Remove what a Ray of ours left behind whose driver was killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER_PREFIX}*"):
+        pid = folder.name[len(_FOLDER_PREFIX) :].partition("-")[0]
+        if pid.isdigit() and not _is_running(int(pid)) and folder.stat().st_uid == os.getuid():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 @contextlib.contextmanager
@@ -116,7 +168,8 @@ def ray_session(address: str) -> Iterator[RaySession]:
     }
     folder = None
     if address == LOCAL:
-        folder = tempfile.mkdtemp(prefix="harness-ray-")
+        _remove_stale_folders()
+        folder = tempfile.mkdtemp(prefix=f"{_FOLDER_PREFIX}{os.getpid()}-")
         settings |= {
             "include_dashboard": False,
             "object_store_memory": _OBJECT_STORE_BYTES,
