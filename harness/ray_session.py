@@ -11,13 +11,18 @@ import contextlib
 import logging
 import os
 import shutil
+import signal
 import socket
+import subprocess
+import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness import guard
 from harness.errors import RunFailedError, UsageError
 
 __all__ = ["LOCAL", "RayNode", "RaySession", "check_address", "ray_session"]
@@ -25,6 +30,10 @@ __all__ = ["LOCAL", "RayNode", "RaySession", "check_address", "ray_session"]
 LOCAL = "local"
 _CONNECT_TIMEOUT_S = 5.0
 _FOLDER_PREFIX = "harness-ray-"
+_GUARD_TIMEOUT_S = 10.0
+# The name of a Unix socket is this long at most, and Ray's take this much of it:
+# /harness-ray-1234567-xxxxxxxx/session_2026-01-31_12-59-59_123456_1234567/sockets/plasma_store
+_LONGEST_TEMP_ROOT = (103 if sys.platform == "darwin" else 107) - 29 - 43 - 21
 _OBJECT_STORE_BYTES = 256 * 1024 * 1024
 # Batches are answered in one message up to this size; larger ones go through shared memory,
 # which costs Ray two to three times the CPU (see harness/DESIGN.md).
@@ -130,10 +139,16 @@ def _speaks_grpc(host: str, port: int) -> bool:
 
 def _remove_stale_folders() -> None:
     """Remove what a Ray of ours left behind whose driver was killed."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER_PREFIX}*"):
+    for folder in Path(_temp_root()).glob(f"{_FOLDER_PREFIX}*"):
         pid = folder.name[len(_FOLDER_PREFIX) :].partition("-")[0]
-        if pid.isdigit() and not _is_running(int(pid)) and folder.stat().st_uid == os.getuid():
-            shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # another run's guard may be faster
+            if pid.isdigit() and not _is_running(int(pid)) and folder.stat().st_uid == os.getuid():
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _temp_root() -> str:
+    root = tempfile.gettempdir()
+    return root if len(root) <= _LONGEST_TEMP_ROOT else "/tmp"  # noqa: S108 - mkdtemp guards it
 
 
 def _is_running(pid: int) -> bool:
@@ -166,18 +181,21 @@ def ray_session(address: str) -> Iterator[RaySession]:
         "log_to_driver": False,
         "configure_logging": True,
     }
-    folder = None
-    if address == LOCAL:
-        _remove_stale_folders()
-        folder = tempfile.mkdtemp(prefix=f"{_FOLDER_PREFIX}{os.getpid()}-")
-        settings |= {
-            "include_dashboard": False,
-            "object_store_memory": _OBJECT_STORE_BYTES,
-            "_temp_dir": folder,
-            "_system_config": {"max_direct_call_object_size": _INLINE_BYTES},
-        }
-    try:
-        _init(ray, address, settings)
+    with contextlib.ExitStack() as stack:
+        if address == LOCAL:
+            _remove_stale_folders()
+            settings |= {
+                "include_dashboard": False,
+                "object_store_memory": _OBJECT_STORE_BYTES,
+                "_temp_dir": stack.enter_context(_guarded_folder()),
+                "_system_config": {"max_direct_call_object_size": _INLINE_BYTES},
+            }
+        # Ray writes to standard output when a worker dies.
+        silence = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
+        stack.enter_context(contextlib.redirect_stdout(silence))
+        stack.callback(ray.shutdown)
+        with _signal_handlers_kept():
+            _init(ray, address, settings)
         yield RaySession(
             node_id=ray.get_runtime_context().get_node_id(),
             owned=address == LOCAL,
@@ -192,10 +210,37 @@ def ray_session(address: str) -> Iterator[RaySession]:
                 if node["Alive"]
             ],
         )
+
+
+@contextlib.contextmanager
+def _guarded_folder() -> Iterator[str]:
+    """A temporary folder for Ray that goes with this process, and with it Ray's processes."""
+    folder = tempfile.mkdtemp(prefix=f"{_FOLDER_PREFIX}{os.getpid()}-", dir=_temp_root())
+    # In a session of its own, so that what a terminal sends to the driver does not reach it.
+    watching = subprocess.Popen(
+        [sys.executable, "-I", "-S", guard.__file__, folder],
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        yield folder
     finally:
-        ray.shutdown()
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+        if watching.stdin is not None:
+            watching.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            watching.wait(_GUARD_TIMEOUT_S)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _signal_handlers_kept() -> Iterator[None]:
+    """Put the handlers of signals back that Ray replaces when it starts."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    if threading.current_thread() is threading.main_thread():
+        for number, handler in before.items():
+            if handler is not None:
+                signal.signal(number, handler)
 
 
 def _init(ray: Any, address: str, settings: dict[str, Any]) -> None:
