@@ -1,7 +1,7 @@
 """Ends what is left of a run's own Ray when its driver is gone, however that ended.
 
-Run as a script with Ray's temporary folder as its argument and a pipe from the driver as its
-standard input. The pipe ends when the driver closes it, or is killed. Ray's processes then end by
+Run as a script with Ray's temporary folder and the driver's process id as its arguments, and a
+pipe from the driver as its standard input. The pipe ends when the driver closes it, or is killed. Ray's processes then end by
 themselves, most of them at once; some wait a minute for a server that is gone. Those, which have
 their log files in the folder open, are killed after a grace, and the folder is removed.
 
@@ -25,11 +25,14 @@ GRACE_S = 3.0
 _POLL_INTERVAL_S = 0.05
 
 
-def processes_of(folder: str) -> list[int]:
-    """Processes of Ray, or of this Python, that have a file below ``folder`` open."""
+def processes_of(folder: str, *, but: int) -> list[int]:
+    """Processes of Ray, or of this Python, that have a file below ``folder`` open.
+
+    The driver, process ``but``, keeps one open when it has let go of Ray.
+    """
     found = []
     for entry in os.listdir("/proc") if os.path.isdir("/proc") else []:  # noqa: PTH112, PTH208
-        if not entry.isdigit() or int(entry) == os.getpid():
+        if not entry.isdigit() or int(entry) in {os.getpid(), but}:
             continue
         with contextlib.suppress(OSError):
             if _is_ours(int(entry)) and _has_open(int(entry), folder):
@@ -51,16 +54,16 @@ def _has_open(pid: int, folder: str) -> bool:
     return False
 
 
-def _watch(folder: str) -> None:
+def _watch(folder: str, driver: int) -> None:
     sys.stdin.buffer.read()
     deadline = time.monotonic() + GRACE_S
-    while processes_of(folder) and time.monotonic() < deadline:
+    while processes_of(folder, but=driver) and time.monotonic() < deadline:
         time.sleep(_POLL_INTERVAL_S)
-    for pid in processes_of(folder):
+    for pid in processes_of(folder, but=driver):
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)
     shutil.rmtree(Path(folder), ignore_errors=True)
 
 
 if __name__ == "__main__":
-    _watch(os.path.realpath(sys.argv[1]))
+    _watch(os.path.realpath(sys.argv[1]), int(sys.argv[2]))

@@ -218,7 +218,7 @@ def _guarded_folder() -> Iterator[str]:
     folder = tempfile.mkdtemp(prefix=f"{_FOLDER_PREFIX}{os.getpid()}-", dir=_temp_root())
     # In a session of its own, so that what a terminal sends to the driver does not reach it.
     watching = subprocess.Popen(
-        [sys.executable, "-I", "-S", guard.__file__, folder],
+        [sys.executable, "-I", "-S", guard.__file__, folder, str(os.getpid())],
         stdin=subprocess.PIPE,
         start_new_session=True,
     )
