@@ -31,13 +31,16 @@ def cohort_ranges(agents: int, per_task: int) -> list[tuple[int, int]]:
     return [(agents * task // tasks, agents * (task + 1) // tasks) for task in range(tasks)]
 
 
-def check_fits(tasks: int, cpus: int, available_bytes: float) -> None:
+def check_fits(
+    tasks: int, cpus: int, available_bytes: float, *, option: str = "--agents-per-task"
+) -> None:
     """Refuse tasks that cannot all run at once.
 
     Args:
         tasks: processes that the agents need.
         cpus: cores of the cluster.
         available_bytes: memory that is free for them.
+        option: what asked for so many.
 
     Raises:
         UsageError: names the most that can run.
@@ -45,9 +48,12 @@ def check_fits(tasks: int, cpus: int, available_bytes: float) -> None:
     most = max(1, min(int(available_bytes // TASK_BYTES), cpus * TASKS_A_CORE))
     if tasks <= most:
         return
+    remedy = "run fewer agents"
+    if option == "--agents-per-task":
+        remedy = "put more agents into a task, or leave the option out"
     raise UsageError(
-        "--agents-per-task",
+        option,
         f"makes {tasks:,} tasks, but at most {most:,} can run at once here (a process each of "
         f"about {TASK_BYTES // 2**20} MiB, {available_bytes / 2**30:.1f} GiB free, {cpus} "
-        "cores); put more agents into a task, or leave the option out",
+        f"cores); {remedy}",
     )

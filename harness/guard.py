@@ -1,9 +1,10 @@
 """Ends what is left of a run's own Ray when its driver is gone, however that ended.
 
 Run as a script with Ray's temporary folder and the driver's process id as its arguments, and a
-pipe from the driver as its standard input. The pipe ends when the driver closes it, or is killed. Ray's processes then end by
-themselves, most of them at once; some wait a minute for a server that is gone. Those, which have
-their log files in the folder open, are killed after a grace, and the folder is removed.
+pipe from the driver as its standard input. The pipe ends when the driver closes it, or is killed.
+Ray's processes then end by themselves, most of them at once; some wait a minute for a server that
+is gone. Those, which have their log files in the folder open, are killed after a grace, and the
+folder is removed.
 
 It imports nothing but the standard library, so that it starts in milliseconds. Where there is no
 ``/proc`` it only removes the folder, after the grace.

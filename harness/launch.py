@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError, WorkerCrashedError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from harness.cohort import CohortResult, CohortSpec, cohort_task
 from harness.control import Snapshot, control_actor
+from harness.errors import RunFailedError
 from harness.ray_session import RaySession
 from harness.sampler import SamplerReport, sampler_actor
 from harness.sinks import LocalSink, RemoteSink, Sink
@@ -45,31 +47,48 @@ class Controller:
 
     def pid(self) -> int:
         """The actor's process, once it runs."""
-        pid: int = ray.get(self.actor.ping.remote())
+        pid: int = _answer(self.actor.ping.remote())
         return pid
 
     def snapshot(self) -> Snapshot:
         """How far the cohorts are."""
-        packed = ray.get(self.actor.snapshot.remote(), timeout=_ANSWER_TIMEOUT_S)
-        return msgspec.msgpack.decode(packed, type=Snapshot)
+        return msgspec.msgpack.decode(_answer(self.actor.snapshot.remote()), type=Snapshot)
 
     def connect(self, connection: bytes) -> None:
         """Tell the cohorts how to reach the store."""
-        ray.get(self.actor.connect.remote(connection))
+        _answer(self.actor.connect.remote(connection))
 
     def release(self) -> None:
         """Let the cohorts start."""
-        ray.get(self.actor.release.remote())
+        _answer(self.actor.release.remote())
 
     def stop(self) -> None:
         """Have the cohorts stop."""
-        ray.get(self.actor.stop.remote())
+        _answer(self.actor.stop.remote())
 
     def sink(self, node_id: str, run_directory: Path) -> Sink:
         """How a process of a node writes files of the run."""
         if node_id == self._session.node_id:
             return LocalSink(run_directory.resolve())
         return RemoteSink(_Put(self.actor))
+
+
+def _answer(question: Any) -> Any:
+    """What the control actor answers. Raises RunFailedError when it does not."""
+    try:
+        return ray.get(question, timeout=_ANSWER_TIMEOUT_S)
+    except RayError as error:
+        raise RunFailedError(f"the control actor does not answer: {_reason(error)}") from None
+
+
+def _reason(error: RayError) -> str:
+    """What went wrong, in one line: a remote traceback's last, another error's first."""
+    if isinstance(error, WorkerCrashedError):
+        return "its process was killed or crashed"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    return lines[-1] if isinstance(error, RayTaskError) else lines[0]
 
 
 class _Put:
@@ -83,7 +102,11 @@ class _Put:
 
 
 class Samplers:
-    """One sampler on each node."""
+    """One sampler on each node.
+
+    Attributes:
+        lost: the nodes whose sampler was no more when it was to stop.
+    """
 
     def __init__(
         self, session: RaySession, controller: Controller, run_directory: Path, interval_s: float
@@ -94,6 +117,7 @@ class Samplers:
             .remote(controller.sink(node.node_id, run_directory), node.node_id, interval_s)
             for node in session.nodes
         }
+        self.lost: list[str] = []
         self._asked: dict[str, Any] = {}
         self._latest: dict[str, dict[str, Any]] = {}
 
@@ -122,11 +146,12 @@ class Samplers:
     def stop(self) -> list[SamplerReport]:
         """End the streams; the reports of those that still answer."""
         reports = []
-        for stopping in [actor.stop.remote() for actor in self._actors.values()]:
+        stopping = {node_id: actor.stop.remote() for node_id, actor in self._actors.items()}
+        for node_id, report in stopping.items():
             try:
-                reports.append(ray.get(stopping, timeout=_ANSWER_TIMEOUT_S))
+                reports.append(ray.get(report, timeout=_ANSWER_TIMEOUT_S))
             except RayError:
-                continue
+                self.lost.append(node_id)
         for actor in self._actors.values():
             ray.kill(actor)
         self._actors.clear()
@@ -158,8 +183,7 @@ class Cohorts:
             try:
                 result = msgspec.msgpack.decode(ray.get(ref), type=CohortResult)
             except RayError as error:
-                lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-                self.errors.append(f"cohort {cohort} died: {lines[-1] if lines else error!r}")
+                self.errors.append(f"cohort {cohort} died: {_reason(error)}")
                 continue
             self.results.append(result)
             if result.error is not None:
@@ -169,7 +193,8 @@ class Cohorts:
     def cancel(self) -> None:
         """End the tasks that are still running, at once."""
         for ref in self._running:
-            ray.cancel(ref, force=True)
+            with contextlib.suppress(RayError):
+                ray.cancel(ref, force=True)
 
 
 class BackgroundRefresh:

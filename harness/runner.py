@@ -21,8 +21,7 @@ from typing import Any
 
 import harness
 from harness.analysis.summary import Summary, summarise
-from harness.capacity import check_fits, cohort_ranges
-from harness.errors import UsageError
+from harness.errors import RunFailedError, UsageError
 from harness.hosts import (
     available_memory_bytes,
     harness_commit,
@@ -32,9 +31,9 @@ from harness.hosts import (
 from harness.plan import RunPlan, with_agents
 from harness.ray_session import LOCAL, check_address, ray_session
 from harness.report.live import View
-from harness.rundir import RunDirectory, Status
+from harness.rundir import SAME_NAME_MAX, RunDirectory, Status
 from harness.rundir_reader import open_run
-from harness.steps import PreparedRun, Steps, StopRequest
+from harness.steps import PreparedRun, Steps, StopRequest, check_ranges
 from harness.targets import load_target
 from harness.trace import load_trace
 
@@ -66,17 +65,17 @@ def prepare(plan: RunPlan) -> PreparedRun:
         raise UsageError("--agents", "is missing")
     if trace is not None:
         trace.check_agents(plan.agents)
-    if plan.agents_per_task is not None and plan.address == LOCAL:
-        tasks = len(cohort_ranges(plan.agents, plan.agents_per_task))
-        check_fits(tasks, os.cpu_count() or 1, available_memory_bytes())
+    if plan.address == LOCAL:
+        cpus = os.cpu_count() or 1
+        check_ranges(plan, plan.agents, cpus, available_memory_bytes(), target)
+    check_address(plan.address)
     if plan.data_dir is not None:
         _check_data_dir(Path(plan.data_dir))
-    check_address(plan.address)
     return PreparedRun(plan=plan, agents=plan.agents, target=target, trace=trace)
 
 
 def run(prepared: PreparedRun, directory: RunDirectory, view: View, stop: StopRequest) -> Outcome:
-    """Carry a run out into its directory.
+    """Carry a run out into its directory. A run that breaks off is summed up as far as it came.
 
     Raises:
         UsageError: no cluster is at the plan's address, or the tasks do not fit on it.
@@ -84,17 +83,20 @@ def run(prepared: PreparedRun, directory: RunDirectory, view: View, stop: StopRe
     """
     plan = prepared.plan
     _describe(prepared, directory)
-    data_dir = Path(plan.data_dir) if plan.data_dir else directory.path / "data"
+    data_dir = (Path(plan.data_dir) if plan.data_dir else directory.path / "data").resolve()
     if plan.durability == "fsync" and is_tmpfs(data_dir):
         view.note(f"warning: {data_dir} is on a memory file system, so fsync makes nothing durable")
     running = Steps(prepared, directory, view, stop)
     status: Status = "failed"
     try:
-        with ray_session(plan.address) as session, _databases(data_dir, directory, plan):
-            status = running.carry_out(session, data_dir / directory.path.name)
-    except BaseException:
-        directory.update_status("interrupted" if stop.requested else "failed")
-        raise
+        with ray_session(plan.address) as session, _databases(data_dir, directory, plan) as own:
+            status = running.carry_out(session, own)
+    except BaseException as error:
+        status = "interrupted" if stop.requested else "failed"
+        directory.update_status(status)
+        if not (isinstance(error, RunFailedError) and running.has_begun):
+            raise
+        running.problems.append(str(error))
     summary = _sum_up(directory, running, status)
     if status == "complete" and any(one["verdict"] == "invalid" for one in summary["verdicts"]):
         status = "invalid"
@@ -104,17 +106,34 @@ def run(prepared: PreparedRun, directory: RunDirectory, view: View, stop: StopRe
 
 
 @contextlib.contextmanager
-def _databases(data_dir: Path, directory: RunDirectory, plan: RunPlan) -> Iterator[None]:
-    """See to it that the run's databases go when it ends, unless they are to stay."""
-    own = data_dir / directory.path.name
+def _databases(data_dir: Path, directory: RunDirectory, plan: RunPlan) -> Iterator[Path]:
+    """Make a folder for the run's databases, which goes when it ends unless it is to stay.
+
+    Its name is the run directory's, with a number where that is taken: what is removed in the
+    end is what was made here, and nothing else.
+    """
+    own = _made_folder(data_dir, directory.path.resolve().name)
     try:
-        yield
+        yield own
     finally:
         if not plan.keep_data:
             shutil.rmtree(own, ignore_errors=True)
             if plan.data_dir is None:
                 with contextlib.suppress(OSError):
                     data_dir.rmdir()
+
+
+def _made_folder(parent: Path, name: str) -> Path:
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        for number in range(1, SAME_NAME_MAX + 1):
+            path = parent / (name if number == 1 else f"{name}-{number}")
+            with contextlib.suppress(FileExistsError):
+                path.mkdir()
+                return path
+    except OSError as error:
+        raise UsageError("--data-dir", f"{parent} cannot be written ({error.strerror})") from None
+    raise UsageError("--data-dir", f"{parent} has {SAME_NAME_MAX} runs named {name}; name another")
 
 
 def _describe(prepared: PreparedRun, directory: RunDirectory) -> None:
@@ -144,11 +163,12 @@ def _sum_up(directory: RunDirectory, running: Steps, status: Status) -> dict[str
     summary = summarise(open_run(directory.path))
     if not running.plan.record:
         # without rows, what the cohorts counted is all there is
+        operations, failed = running.meter.operations, running.meter.failures
         summary |= {
-            "operations": running.meter.operations,
-            "failed": running.meter.failures,
+            "operations": operations,
+            "failed": failed,
             "duration_s": running.measured_s,
-            "throughput_ops_s": running.meter.operations / max(running.measured_s, 1e-9),
+            "throughput_ops_s": (operations - failed) / max(running.measured_s, 1e-9),
         }
     return summary
 

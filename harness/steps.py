@@ -8,6 +8,7 @@ end       cohorts return, samplers and shards stop
 from __future__ import annotations
 
 import os
+import secrets
 import threading
 import time
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from harness.targets.base import Placement, Prepared, Target, WatchedProcess
 from harness.trace import Trace
 from harness.workload import agent_id
 
-__all__ = ["PreparedRun", "Steps", "StopRequest"]
+__all__ = ["PreparedRun", "Steps", "StopRequest", "check_ranges"]
 
 POLL_INTERVAL_S = 0.25
 _BARRIER_S = 60.0
@@ -62,12 +63,28 @@ class PreparedRun:
     trace: Trace | None
 
 
+def check_ranges(
+    plan: RunPlan, agents: int, cpus: int, free_bytes: float, target: Target
+) -> list[tuple[int, int]]:
+    """The agents of each cohort, as (first, last + 1).
+
+    Raises:
+        UsageError: so many tasks cannot all run at once.
+    """
+    per_task = plan.agents_per_task or agents_per_task(agents, cpus, in_process=target.in_process)
+    ranges = cohort_ranges(agents, per_task)
+    option = "--agents" if plan.agents_per_task is None else "--agents-per-task"
+    check_fits(len(ranges), cpus, free_bytes, option=option)
+    return ranges
+
+
 class Steps:
     """Carries out one prepared run on a connected Ray.
 
     Attributes:
         meter: what is known of the progress.
-        measured_s: how long the slowest cohort's agents lived.
+        has_begun: whether the barrier was opened, or a stop came before.
+        measured_s: how long the slowest cohort's agents lived after the warm-up.
         problems: what went wrong, in sentences.
     """
 
@@ -81,18 +98,15 @@ class Steps:
         self._stop = stop
         self.problems: list[str] = []
         self.meter = ProgressMeter(prepared.plan, prepared.agents)
+        self.has_begun = False
         self.measured_s = 0.0
 
     def carry_out(self, session: RaySession, data_dir: Path) -> Status:
         """Start, measure and end; how that went."""
         plan, directory = self.plan, self._directory
-        per_task = plan.agents_per_task or agents_per_task(
-            self._prepared.agents, session.cpus, in_process=self._prepared.target.in_process
-        )
-        ranges = cohort_ranges(self._prepared.agents, per_task)
-        if not session.owned:
-            free_bytes = sum(node.memory_bytes for node in session.nodes)
-            check_fits(len(ranges), session.cpus, free_bytes)
+        free_bytes = sum(node.memory_bytes for node in session.nodes)
+        target, agents = self._prepared.target, self._prepared.agents
+        ranges = check_ranges(plan, agents, session.cpus, free_bytes, target)
         self._phase("starting")
         controller = Controller(session, directory.path)
         samplers = None
@@ -102,7 +116,8 @@ class Steps:
         refresh = BackgroundRefresh()
         try:
             placement = Placement(
-                run_id=directory.path.name,
+                # a cluster may have a run of this name under way
+                run_id=f"{data_dir.name}-{secrets.token_hex(4)}",
                 data_dir=data_dir,
                 shards=plan.shards or session.cpus,
             )
@@ -119,6 +134,10 @@ class Steps:
             if samplers is not None:
                 reports = [msgspec.to_builtins(report) for report in samplers.stop()]
                 directory.write_run({"samplers": reports})
+                self.problems += [
+                    f"the sampler of node {node_id} died: its samples end early"
+                    for node_id in samplers.lost
+                ]
             directory.write_run(
                 {"cohorts": [msgspec.to_builtins(result) for result in cohorts.results]}
             )
@@ -190,6 +209,7 @@ class Steps:
         """Open the barrier and watch until all cohorts have ended."""
         self._phase("warm-up" if self.plan.warmup_s else "measuring")
         self.meter.begin()
+        self.has_begun = True
         stopped_at: float | None = None
         if not self._stop.requested:
             controller.release()
@@ -216,7 +236,8 @@ class Steps:
             if stopped_at is not None and time.monotonic() - stopped_at > _STOP_GRACE_S:
                 self.problems.append("cohorts did not stop in time and were ended")
                 break
-        self.measured_s = max((one.lived_s for one in cohorts.results), default=0.0)
+        lived_s = max((one.lived_s for one in cohorts.results), default=0.0)
+        self.measured_s = max(lived_s - self.plan.warmup_s, 0.0)
         self.problems += cohorts.errors
         if self._stop.requested:
             return "interrupted"
