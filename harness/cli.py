@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+# What click 8.2 and later raise for a command without a word after it; it carries the help.
+_HELP_WANTED: tuple[type[Exception], ...] = tuple(
+    kind for kind in [getattr(click.exceptions, "NoArgsIsHelpError", None)] if kind is not None
+)
 _EXIT = {"complete": 0, "failed": 1, "invalid": 4, "interrupted": 130}
 
 
@@ -41,7 +45,10 @@ def main() -> None:
         _say("interrupted")
         code = 130
     except click.ClickException as error:
-        error.show()
+        if isinstance(error, _HELP_WANTED):
+            error.show()
+        else:
+            _say(_sentence(error))
         code = 2
     except (UsageError, RunDirectoryError) as error:
         _say(str(error))
@@ -57,6 +64,13 @@ def main() -> None:
         _say(f"{error.filename or 'the system'}: {error.strerror or error}")
         code = 1
     sys.exit(code)
+
+
+def _sentence(error: click.ClickException) -> str:
+    """What click refuses, as we say it: the option, and what is wrong with it."""
+    if isinstance(error, click.BadParameter) and error.param is not None and error.message:
+        return f"{error.param.opts[-1]}: {error.message}"
+    return error.format_message()
 
 
 def _say(text: str) -> None:
@@ -208,14 +222,17 @@ def _print_outcome(outcome: Outcome, path: Path, as_json: bool) -> None:
 
 @contextlib.contextmanager
 def _stop_on_signals(stop: StopRequest) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM asks for the end, the next insists."""
+    """The first Ctrl-C, SIGTERM or hang-up asks for the end, the next insists."""
 
     def ask(_signal: int, _frame: object) -> None:
         if stop.requested:
             raise KeyboardInterrupt
         stop.set()
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup leaves it
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, ask) for number in numbers}
     try:
         yield
     finally:
