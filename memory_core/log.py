@@ -9,9 +9,8 @@ in the second, so that other threads get on during the fsync.
 from __future__ import annotations
 
 import contextlib
-import os
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +27,20 @@ from rocksdict import (
 
 from memory_core.config import MemoryConfig
 from memory_core.errors import (
-    BadInputError,
     CorruptionError,
     DatabaseError,
     IncompatibleError,
     LockedError,
     StorageFullError,
 )
+from memory_core.folder import is_unfinished, prepare_folder
 from memory_core.ops import TIERS
 
 __all__ = ["Batch", "Log"]
 
 _META = "meta"
+_FAMILIES = frozenset({"default", _META, *TIERS})
+_MEMTABLES_OF_LOG = 4
 
 
 class Batch:
@@ -82,7 +83,7 @@ class Log:
     def __init__(self, path: str, config: MemoryConfig) -> None:
         self.path = path
         self.closed = False
-        self.created = _prepare_folder(path)
+        self.created = prepare_folder(path)
         cache = Cache(config.block_cache_bytes)
         families = {name: _family_options(name, config, cache) for name in (_META, *TIERS)}
         options = Options(raw_mode=True)
@@ -93,7 +94,11 @@ class Log:
         options.set_keep_log_file_num(4)
         options.set_max_background_jobs(2)
         options.set_max_open_files(512)
+        # Older logs go once they are this long, which also bounds the time that opening takes.
+        options.set_max_total_wal_size(_MEMTABLES_OF_LOG * config.write_buffer_bytes)
         with _translated(path):
+            if not self.created:
+                _check_families(path, Rdict.list_cf(path, options))
             self._db = Rdict(path, options, column_families=families)
             self._meta = self._db.get_column_family(_META)
             self._families = [self._db.get_column_family(tier) for tier in TIERS]
@@ -127,14 +132,28 @@ class Log:
             values: list[bytes | None] = self._families[tier].get(list(keys)) or []
         return values
 
-    def scan(self, tier: int, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+    def scan(self, tier: int, prefix: bytes = b"") -> Generator[tuple[bytes, bytes], None, None]:
         """Keys and values of a tier that begin with ``prefix``, in the order of the keys."""
         with _translated(self.path):
-            key: Any
+            key: Any = prefix
             for key, value in self._families[tier].items(from_key=prefix or None):
                 if not key.startswith(prefix):
                     return
                 yield key, value
+            self._require_end(tier, key)
+
+    def _require_end(self, tier: int, last: bytes) -> None:
+        """Raise if there is more after ``last``: rocksdict's iterators end at damage in silence."""
+        cursor = self._families[tier].iter()
+        try:
+            cursor.seek(last)
+            if cursor.valid() and cursor.key() == last:
+                cursor.next()
+            cursor.status()
+            if cursor.valid():
+                raise CorruptionError(self.path, f"could not be read to the end of {TIERS[tier]}")
+        finally:
+            del cursor  # in an error's traceback it would keep the database open, and locked
 
     def get_meta(self, key: str) -> bytes | None:
         """What the database says of itself under ``key``."""
@@ -146,7 +165,8 @@ class Log:
         """Note something about the database, on disk when this returns."""
         with _translated(self.path):
             self._meta.put(key.encode(), value)
-            self._db.flush_wal(True)
+            # into a file of its own: a log is kept as long as any family has its writes in it only
+            self._meta.flush()
 
     def is_empty(self) -> bool:
         """True when no tier has a record."""
@@ -160,7 +180,21 @@ class Log:
         self._families.clear()
         self._handles.clear()
         del self._meta
-        self._db.close()
+        with _translated(self.path):
+            self._db.close()
+
+
+def _check_families(path: str, found: list[str]) -> None:
+    """Refuse a database that lacks what every database of ours has from its making on."""
+    families = set(found)
+    if families == _FAMILIES or (families < _FAMILIES and is_unfinished(path)):
+        return
+    if families & {_META, *TIERS}:
+        missing = ", ".join(sorted(_FAMILIES - families)) or "none"
+        raise CorruptionError(
+            path, f"lists other column families than it was made with (missing: {missing})"
+        )
+    raise IncompatibleError(path, "is a RocksDB database of something else, or its MANIFEST is cut")
 
 
 def _family_options(name: str, config: MemoryConfig, cache: Cache) -> Options:
@@ -178,27 +212,8 @@ def _family_options(name: str, config: MemoryConfig, cache: Cache) -> Options:
     return options
 
 
-def _prepare_folder(path: str) -> bool:
-    """Make the folder if need be; True when there is no database in it yet."""
-    try:
-        os.makedirs(path, exist_ok=True)
-        names = os.listdir(path)
-    except (FileExistsError, NotADirectoryError):
-        raise BadInputError("path", f"{path} is a file; name a folder") from None
-    except OSError as error:
-        raise DatabaseError(path, f"cannot be made or read: {error.strerror}") from None
-    if "CURRENT" in names:
-        return False
-    if any(name.endswith((".sst", ".log")) or name.startswith("MANIFEST") for name in names):
-        raise CorruptionError(
-            os.path.join(path, "CURRENT"), "is missing, though the rest of a database is there"
-        )
-    if any(name not in {"LOCK", "LOG", "rocksdict-config.json"} for name in names):
-        raise BadInputError("path", f"{path} holds something else; name a new or empty folder")
-    return True
-
-
-_FILE_NAME = re.compile(r"[^\s:'\"]*(?:\d{6}\.(?:sst|log|ldb)|MANIFEST-\d+|CURRENT)")
+_FILE_NAME = re.compile(r"[^\s:'\"]*(?:\d{6,}\.(?:sst|log|ldb)|MANIFEST-\d+|CURRENT)")
+_DROPPING = re.compile(r"([^\s]+\.log): dropping \d+ bytes")
 
 
 @contextlib.contextmanager
@@ -214,18 +229,27 @@ def _translated(path: str) -> Iterator[None]:
 
 def _in_our_words(path: str, text: str) -> DatabaseError:
     first_line = text.splitlines()[0] if text else "unknown error"
-    lowered = text.lower()
+    lowered = text.replace(path, "").lower()  # a folder may be called anything
     if "lock" in lowered and ("unavailable" in lowered or "lock hold" in lowered):
         return LockedError(path, "another process has this database open; close it there first")
     if "no space left" in lowered or "disk quota" in lowered or "nospace" in lowered:
         return StorageFullError(path, f"the disk has no room ({first_line})")
-    if lowered.startswith("corruption") or "corrupt" in lowered or "checksum" in lowered:
-        match = _FILE_NAME.search(text)
-        where = path
-        if match:
-            name = match.group()
-            where = name if os.path.isabs(name) else str(Path(path) / Path(name).name)
-        return CorruptionError(where, f"is damaged ({first_line})")
+    match = _FILE_NAME.search(text.replace(path, ""))
+    file = str(Path(path) / Path(match.group()).name) if match else None
+    if lowered.startswith("corruption"):
+        return CorruptionError(file or _dropped_log(path) or path, f"is damaged ({first_line})")
+    if "no such file" in lowered and file is not None:
+        return CorruptionError(file, f"is missing ({first_line})")
     if "comparator" in lowered or "not supported" in lowered:
         return IncompatibleError(path, first_line)
     return DatabaseError(path, first_line)
+
+
+def _dropped_log(path: str) -> str | None:
+    """The write-ahead log that RocksDB found damaged: it names it in its own notes only."""
+    try:
+        notes = (Path(path) / "LOG").read_text(errors="replace")
+    except OSError:
+        return None
+    names = _DROPPING.findall(notes)
+    return str(Path(path) / Path(names[-1]).name) if names else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -33,7 +34,9 @@ class Tables:
     def load(self, log: Log) -> None:
         """Fill the tables from the database. Raises CorruptionError."""
         for tier in range(len(TIERS)):
-            self._load(log, tier, log.scan(tier))
+            # closed here: left open in an error's traceback it would keep the database locked
+            with contextlib.closing(log.scan(tier)) as records:
+                self._load(log, tier, records)
 
     def clear(self) -> None:
         """Forget all agents; the number of the last store stays."""
