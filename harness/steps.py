@@ -120,6 +120,7 @@ class Steps:
                 run_id=f"{data_dir.name}-{secrets.token_hex(4)}",
                 data_dir=data_dir,
                 shards=plan.shards or session.cpus,
+                node_ids=[node.node_id for node in session.nodes],
             )
             cohorts = Cohorts(self._specs(ranges, session), controller.actor)
             self._write_agents(ranges)

@@ -6,7 +6,9 @@ one batch in flight and sends in order, so an agent's own operations, which all 
 shard, stay in order, and it reads its own writes.
 
 A batch whose shard is unavailable is sent again until the deadline: storing the same state
-again changes nothing, so a batch that was executed and never answered may be repeated.
+again changes nothing, so a batch that was executed and never answered may be repeated. Batches
+are numbered, and a shard refuses one that comes after a later one of its lane: what was given up
+on its way overwrites nothing newer. A transition is not repeated, since twice moves more.
 
 Bounds: `MemoryClient.max_batch_ops` and ``max_batch_bytes`` for a batch, ``max_pending_ops``
 for all that waits (beyond it an operation fails with OverloadedError at once), ``deadline_s``
@@ -19,6 +21,7 @@ synchronous face.
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Coroutine, Sequence
 from hashlib import blake2b
 from time import perf_counter_ns
@@ -41,19 +44,16 @@ from memory_core.ops import (
     Moved,
     Operation,
     Result,
-    Search,
-    Store,
     Transition,
     validate,
 )
-from memory_core.wire import decode_reply, encode_batch
+from memory_core.wire import Batch, decode_reply, encode_batch
 
 __all__ = ["Answer", "BatchTiming", "MemoryClient", "Transport", "shard_of"]
 
 _FIRST_BACKOFF_S = 0.02
 _MAX_BACKOFF_S = 1.0
 _MAX_REMEMBERED_AGENTS = 1_000_000
-_OPERATION_OVERHEAD_BYTES = 64
 
 
 def shard_of(agent_id: str, shards: int) -> int:
@@ -100,7 +100,7 @@ class MemoryClient:
         shards: how many shards the memory has.
         pipelining: False sends each operation by itself, all of them concurrently.
         max_batch_ops: operations in one batch.
-        max_batch_bytes: payload bytes in one batch; a single larger operation goes alone.
+        max_batch_bytes: size of an encoded batch; a single larger operation goes alone.
         max_pending_ops: operations that may wait or be in flight.
         deadline_s: how long a batch may take, retries included.
     """
@@ -151,7 +151,7 @@ class MemoryClient:
         if self._pipelining:
             lane.add(operation, future)
         else:
-            self._start(lane.send([operation], [future]))
+            self._start(lane.send_alone(operation, future))
         return future
 
     async def call(self, operation: Operation) -> Result:
@@ -192,22 +192,25 @@ class MemoryClient:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _call(self, shard: int, data: bytes) -> tuple[bytes, int]:
-        """The reply and the number of attempts it took. Raises UnavailableError."""
+    async def _call(
+        self, shard: int, data: bytes, *, repeatable: bool
+    ) -> tuple[bytes | MemoryCoreError, int]:
+        """The reply, or why there is none, and the number of attempts."""
         deadline = self._loop.time() + self.deadline_s
         attempts, backoff_s = 1, _FIRST_BACKOFF_S
         while True:
-            remaining_s = deadline - self._loop.time()
+            remaining_s = max(deadline - self._loop.time(), 0.001)
             try:
-                return await self._transport.call(shard, data, max(remaining_s, 0.001)), attempts
-            except DeadlineError:
-                raise
-            except UnavailableError as error:
-                if remaining_s <= backoff_s:
-                    raise DeadlineError(
-                        f"shard {shard} did not answer within {self.deadline_s:g} s "
-                        f"({attempts} attempts; the last: {error})"
-                    ) from None
+                return await self._transport.call(shard, data, remaining_s), attempts
+            except MemoryCoreError as error:
+                again = isinstance(error, UnavailableError) and repeatable
+                if isinstance(error, DeadlineError) or not again:
+                    return error, attempts
+                if deadline - self._loop.time() <= backoff_s:
+                    reason = f"({attempts} attempts; the last: {error})"
+                    return DeadlineError(
+                        f"shard {shard} did not answer within {self.deadline_s:g} s {reason}"
+                    ), attempts
             await asyncio.sleep(backoff_s)
             backoff_s = min(2 * backoff_s, _MAX_BACKOFF_S)
             attempts += 1
@@ -217,7 +220,10 @@ class MemoryClient:
 class _Lane:
     """What waits for one shard, and the one batch that is on its way there."""
 
-    __slots__ = ("_bytes", "_client", "_futures", "_operations", "_running", "shard")
+    __slots__ = (
+        *("_client", "_futures", "_name", "_number", "_operations", "_running"),
+        *("_transitions", "shard"),
+    )
 
     def __init__(self, client: MemoryClient, shard: int) -> None:
         self.shard = shard
@@ -225,9 +231,13 @@ class _Lane:
         self._operations: list[Operation] = []
         self._futures: list[asyncio.Future[Answer]] = []
         self._running = False
+        self._name = secrets.token_hex(8)
+        self._number = 0
+        self._transitions = 0
 
     def add(self, operation: Operation, future: asyncio.Future[Answer]) -> None:
         self._operations.append(operation)
+        self._transitions += type(operation) is Transition
         self._futures.append(future)
         if not self._running:
             self._running = True
@@ -240,48 +250,68 @@ class _Lane:
             if not self._operations:
                 self._running = False
                 return
-            count = self._next_batch_ops()
-            operations, self._operations = self._operations[:count], self._operations[count:]
+            data, count = self._next_batch()
+            first = self._operations[0]
             futures, self._futures = self._futures[:count], self._futures[count:]
-            await self.send(operations, futures)
+            del self._operations[:count]
+            await self._send(data, futures, repeatable=type(first) is not Transition)
 
-    def _next_batch_ops(self) -> int:
-        """How many of the waiting operations fit into one batch, at least one."""
-        operations = self._operations[: self._client.max_batch_ops]
-        budget = self._client.max_batch_bytes
-        for count, operation in enumerate(operations):
-            budget -= _OPERATION_OVERHEAD_BYTES
-            kind = type(operation)
-            if (kind is Store or kind is Search) and operation.payload is not None:  # type: ignore[union-attr]
-                budget -= len(operation.payload)  # type: ignore[union-attr]
-            if budget < 0:
-                return max(count, 1)
-        return len(operations)
+    def _next_batch(self) -> tuple[bytes, int]:
+        """The operations that wait, encoded, as many as one batch may hold, and how many.
 
-    async def send(
-        self, operations: Sequence[Operation], futures: Sequence[asyncio.Future[Answer]]
+        A transition travels alone: moving a percentage twice moves more, so it is not repeated.
+        """
+        count = min(len(self._operations), self._client.max_batch_ops)
+        if self._transitions:
+            kinds = [type(operation) for operation in self._operations[:count]]
+            if Transition in kinds:
+                count = max(kinds.index(Transition), 1)
+                self._transitions -= kinds[0] is Transition
+        while True:
+            data = self._encode(self._operations[:count], self._name)
+            if len(data) <= self._client.max_batch_bytes or count == 1:
+                return data, count
+            count //= 2
+
+    def _encode(self, operations: list[Operation], lane: str) -> bytes:
+        self._number += 1
+        return encode_batch(Batch(lane, self._number, operations))
+
+    async def send_alone(self, operation: Operation, future: asyncio.Future[Answer]) -> None:
+        """Send one operation by itself, whatever else is on its way."""
+        # in a lane of its agent's, whose operations alone have an order to keep
+        data = self._encode([operation], f"{self._name}/{operation.agent_id}")
+        await self._send(data, [future], repeatable=type(operation) is not Transition)
+
+    async def _send(
+        self, data: bytes, futures: Sequence[asyncio.Future[Answer]], *, repeatable: bool
     ) -> None:
-        client, count = self._client, len(operations)
+        client, count = self._client, len(futures)
         sent_ns = perf_counter_ns()
-        try:
-            data, attempts = await client._call(self.shard, encode_batch(operations))
-            reply = decode_reply(data)
-            results: Sequence[Result] = reply.results
-            if len(results) != count:
-                raise UnavailableError(f"shard {self.shard} answered {len(results)} of {count}")
-            timing = BatchTiming(
-                self.shard, count, attempts, sent_ns, reply.wait_ns, reply.service_ns
-            )
-        except (MemoryCoreError, msgspec.DecodeError) as error:
-            if not isinstance(error, MemoryCoreError):
-                error = UnavailableError(f"shard {self.shard} gave no valid reply: {error}")
-            results = [Failure.of(error)] * count
-            timing = BatchTiming(self.shard, count, 1, sent_ns, 0, 0)
-        finally:
-            client._pending -= count
+        answered, attempts = await client._call(self.shard, data, repeatable=repeatable)
+        client._pending -= count
+        results, wait_ns, service_ns = self._read(answered, count)
+        timing = BatchTiming(self.shard, count, attempts, sent_ns, wait_ns, service_ns)
         for future, result in zip(futures, results, strict=True):
             if not future.done():
                 future.set_result(Answer(result, timing))
+
+    def _read(
+        self, answered: bytes | MemoryCoreError, count: int
+    ) -> tuple[Sequence[Result], int, int]:
+        """Results, waiting and service time from what a shard answered."""
+        if isinstance(answered, bytes):
+            try:
+                reply = decode_reply(answered)
+            except msgspec.DecodeError as error:
+                answered = UnavailableError(f"shard {self.shard} gave no valid reply: {error}")
+            else:
+                if len(reply.results) == count:
+                    return reply.results, reply.wait_ns, reply.service_ns
+                answered = UnavailableError(
+                    f"shard {self.shard} answered {len(reply.results)} of {count} operations"
+                )
+        return [Failure.of(answered)] * count, 0, 0
 
 
 def _combined(operation: Operation, results: list[Result]) -> Result:

@@ -17,7 +17,13 @@ import numpy.typing as npt
 
 from memory_core.config import MemoryConfig
 from memory_core.encoder import Encoder, StateEncoder
-from memory_core.errors import BadInputError, CorruptionError, MemoryCoreError, UnavailableError
+from memory_core.errors import (
+    BadInputError,
+    CorruptionError,
+    DatabaseError,
+    MemoryCoreError,
+    UnavailableError,
+)
 from memory_core.index import Searcher
 from memory_core.log import Batch, Log
 from memory_core.memories import AgentMemories, TierTable
@@ -105,14 +111,18 @@ class Execution:
             if results[position] is not None:
                 continue
             kind = type(operation)
-            if kind is Retrieve:
-                results[position] = self._retrieve(operation, applied)  # type: ignore[arg-type]
-            elif kind is Search:
-                results[position] = self._search(
-                    operation,  # type: ignore[arg-type]
-                    vectors[position],
-                    applied,
-                )
+            if kind is Retrieve or kind is Search:
+                try:
+                    if kind is Retrieve:
+                        results[position] = self._retrieve(operation, applied)  # type: ignore[arg-type]
+                    else:
+                        results[position] = self._search(
+                            operation,  # type: ignore[arg-type]
+                            vectors[position],
+                            applied,
+                        )
+                except DatabaseError as error:
+                    results[position] = Failure.of(error)
             elif kind is Describe:
                 results[position] = self._describe(operation.agent_id)
             elif refusal is not None:

@@ -15,8 +15,10 @@ __all__ = ["LocalTransport", "execute_encoded"]
 
 def execute_encoded(store: MemoryStore, data: bytes, received_ns: int) -> bytes:
     """Execute an encoded batch; the encoded reply. Raises MemoryCoreError when it is none."""
-    operations = decode_batch(data)
-    results, started_ns, finished_ns = store.execute_timed(operations)
+    batch = decode_batch(data)
+    results, started_ns, finished_ns = store.execute_timed(
+        batch.operations, lane=batch.lane, number=batch.number
+    )
     return encode_reply(Reply(max(started_ns - received_ns, 0), finished_ns - started_ns, results))
 
 

@@ -9,7 +9,10 @@ in the second, so that other threads get on during the fsync.
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import os
 import re
+import weakref
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -97,12 +100,15 @@ class Log:
         # Older logs go once they are this long, which also bounds the time that opening takes.
         options.set_max_total_wal_size(_MEMTABLES_OF_LOG * config.write_buffer_bytes)
         with _translated(path):
+            # RocksDB knows its own process's databases by their names: each needs one only
+            real_path = os.path.realpath(path)
             if not self.created:
-                _check_families(path, Rdict.list_cf(path, options))
-            self._db = Rdict(path, options, column_families=families)
+                _check_families(path, Rdict.list_cf(real_path, options))
+            self._db = Rdict(real_path, options, column_families=families)
             self._meta = self._db.get_column_family(_META)
             self._families = [self._db.get_column_family(tier) for tier in TIERS]
             self._handles = [self._db.get_column_family_handle(tier) for tier in TIERS]
+        _open_logs.add(self)
 
     def batch(self) -> Batch:
         """An empty write batch."""
@@ -177,11 +183,30 @@ class Log:
         if self.closed:
             return
         self.closed = True
+        _open_logs.discard(self)
         self._families.clear()
         self._handles.clear()
         del self._meta
         with _translated(self.path):
             self._db.close()
+
+
+_open_logs: weakref.WeakSet[Log] = weakref.WeakSet()
+
+
+def _abandon_in_forked_child() -> None:
+    """Let a forked child neither use its parent's databases nor close them.
+
+    RocksDB's threads are not forked: a child that closed one would wait for them for ever, and
+    one that wrote to it would damage it. So the child never drops it, not even when it ends.
+    """
+    for log in list(_open_logs):
+        log.closed = True
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(log._db))
+    _open_logs.clear()
+
+
+os.register_at_fork(after_in_child=_abandon_in_forked_child)
 
 
 def _check_families(path: str, found: list[str]) -> None:

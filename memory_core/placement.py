@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from memory_core.config import MemoryConfig
 from memory_core.errors import BadInputError, DeadlineError, MemoryCoreError, UnavailableError
@@ -69,7 +70,8 @@ def start_shards(
     config: MemoryConfig,
     *,
     actor_class: type[Any] | None = None,
-    options: Sequence[dict[str, Any]] | None = None,
+    node_ids: Sequence[str] = (),
+    detached: bool = False,
 ) -> Shards:
     """Start the shards of a memory and wait until they serve.
 
@@ -78,7 +80,9 @@ def start_shards(
         shards: how many.
         config: of each; its ``path`` is the folder under which each has one of its own.
         actor_class: what serves; by default `memory_core.shard.ShardActor`.
-        options: Ray's actor options for each shard (a placement, a life time).
+        node_ids: Ray nodes, over which the shards are spread in turn. A shard is started again
+            on its own node only, where its folder is. By default the node of the caller.
+        detached: whether the shards outlive the driver that starts them.
 
     Raises:
         MemoryCoreError: a shard could not open its store.
@@ -91,6 +95,7 @@ def start_shards(
 
         actor_class = ShardActor
     path = os.fspath(config.path)
+    nodes = list(node_ids) or [ray.get_runtime_context().get_node_id()]
     actors = []
     for shard in range(shards):
         settings: dict[str, Any] = {
@@ -101,7 +106,10 @@ def start_shards(
             "max_task_retries": 0,
             "max_concurrency": _CONCURRENT_BATCHES,
             "enable_task_events": False,
-            **(options[shard] if options else {}),
+            "scheduling_strategy": NodeAffinitySchedulingStrategy(
+                nodes[shard % len(nodes)], soft=False
+            ),
+            **({"lifetime": "detached"} if detached else {}),
         }
         own = replace(config, path=os.path.join(path, f"shard-{shard}"))
         actors.append(

@@ -40,12 +40,17 @@ from memory_core.tables import Tables
 
 __all__ = ["MemoryStore"]
 
+# Lanes whose latest batch is remembered; the one that has been silent longest goes first.
+_MAX_LANES = 100_000
+
 
 @dataclass(slots=True, eq=False)
 class _Work:
     """One caller's batch, and what came of it; times are of the monotonic clock."""
 
     operations: Sequence[Operation]
+    lane: str
+    number: int
     closes: bool = False
     error: Exception | None = None
     results: list[Result] = field(default_factory=list)
@@ -87,6 +92,7 @@ class MemoryStore:
         self._commit = GroupCommit(self._run)
         self._refusal: str | None = None
         self._stale = False
+        self._lanes: dict[str, int] = {}
 
     def execute(self, batch: Sequence[Operation]) -> list[Result]:
         """Execute a batch as if one operation after another; one result for each, in order.
@@ -101,10 +107,18 @@ class MemoryStore:
         """
         return self.execute_timed(batch)[0]
 
-    def execute_timed(self, batch: Sequence[Operation]) -> tuple[list[Result], int, int]:
+    def execute_timed(
+        self, batch: Sequence[Operation], *, lane: str = "", number: int = 0
+    ) -> tuple[list[Result], int, int]:
         """`execute`, and when the batch was begun and when it was durable.
 
         Both are of ``time.perf_counter_ns``; batches that were committed together share them.
+
+        Args:
+            batch: the operations.
+            lane: of batches that take effect in the order of their numbers; one whose lane has
+                seen a higher number already fails with UnavailableError and changes nothing.
+            number: of the batch in its lane.
         """
         # looked at before it joins a group, where it would fail others' batches too
         if type(batch) is not list and type(batch) is not tuple:
@@ -113,7 +127,7 @@ class MemoryStore:
             except TypeError:
                 name = type(batch).__name__
                 raise BadInputError("batch", f"must be operations, not {name}") from None
-        work = _Work(batch)
+        work = _Work(batch, lane, number)
         self._submit(work)
         return work.results, work.started_ns, work.finished_ns
 
@@ -124,7 +138,7 @@ class MemoryStore:
 
     def close(self) -> None:
         """Close the files. What was acknowledged stays; later calls raise UnavailableError."""
-        self._submit(_Work((), closes=True))
+        self._submit(_Work((), "", 0, closes=True))
 
     def __enter__(self) -> MemoryStore:
         return self
@@ -139,20 +153,33 @@ class MemoryStore:
 
     def _run(self, group: list[_Work]) -> None:
         """Execute batches together, then close if one of the group asks for it."""
-        works = [work for work in group if not work.closes]
+        works = [work for work in group if not work.closes and not self._is_late(work)]
         if works:
             try:
                 self._execute_together(works)
             except Exception as error:  # noqa: BLE001 - raised again to each of the callers
                 for work in works:
                     work.error = error
-        if len(works) < len(group):
+        if any(work.closes for work in group):
             try:
                 self._log.close()
             except MemoryCoreError as error:
                 for work in group:
                     if work.closes:
                         work.error = error
+
+    def _is_late(self, work: _Work) -> bool:
+        """Whether a later batch of its lane was executed already; if not, it is the latest."""
+        if not work.lane:
+            return False
+        latest = self._lanes.pop(work.lane, work.number)
+        self._lanes[work.lane] = max(latest, work.number)
+        if len(self._lanes) > _MAX_LANES:
+            del self._lanes[next(iter(self._lanes))]
+        if work.number < latest:
+            work.error = UnavailableError("a later batch of the same client was executed already")
+            return True
+        return False
 
     def _execute_together(self, works: list[_Work]) -> None:
         if self._log.closed:

@@ -48,7 +48,7 @@ class AgentMemorySystem(MemoryFace):
             if folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)
             raise
-        self._finalizer = weakref.finalize(self, _leave, self._store, folder)
+        self._finalizer = weakref.finalize(self, _leave, self._store, folder, os.getpid())
 
     @classmethod
     def get_instance(cls, config: MemoryConfig | None = None) -> AgentMemorySystem:
@@ -94,7 +94,11 @@ class AgentMemorySystem(MemoryFace):
         return self._store.execute((operation,))[0]
 
 
-def _leave(store: MemoryStore, folder: str | None) -> None:
-    store.close()
-    if folder is not None:
-        shutil.rmtree(folder, ignore_errors=True)
+def _leave(store: MemoryStore, folder: str | None, owner_pid: int) -> None:
+    if os.getpid() != owner_pid:  # a forked child, whose parent goes on with the files
+        return
+    try:
+        store.close()
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)

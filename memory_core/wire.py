@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -10,7 +9,7 @@ import msgspec
 from memory_core.errors import BadInputError
 from memory_core.ops import Operation, Result
 
-__all__ = ["Reply", "decode_batch", "decode_reply", "encode_batch", "encode_reply"]
+__all__ = ["Batch", "Reply", "decode_batch", "decode_reply", "encode_batch", "encode_reply"]
 
 
 def _plain(value: Any) -> Any:
@@ -22,7 +21,21 @@ def _plain(value: Any) -> Any:
 
 
 _encoder = msgspec.msgpack.Encoder(enc_hook=_plain)
-_batch_decoder = msgspec.msgpack.Decoder(list[Operation])
+
+
+class Batch(msgspec.Struct, array_like=True, gc=False):
+    """Operations on their way to a shard.
+
+    Batches of one ``lane`` take effect in the order of their ``number``: one that comes to the
+    shard after a later one of its lane (its sender gave it up and sent it again) is refused.
+    """
+
+    lane: str
+    number: int
+    operations: list[Operation]
+
+
+_batch_decoder = msgspec.msgpack.Decoder(Batch)
 
 
 class Reply(msgspec.Struct, array_like=True, gc=False):
@@ -40,12 +53,12 @@ class Reply(msgspec.Struct, array_like=True, gc=False):
 _reply_decoder = msgspec.msgpack.Decoder(Reply)
 
 
-def encode_batch(operations: Sequence[Operation]) -> bytes:
+def encode_batch(batch: Batch) -> bytes:
     """A batch as bytes."""
-    return _encoder.encode(operations)
+    return _encoder.encode(batch)
 
 
-def decode_batch(data: bytes) -> list[Operation]:
+def decode_batch(data: bytes) -> Batch:
     """The batch in ``data``. Raises BadInputError when it is none."""
     try:
         return _batch_decoder.decode(data)

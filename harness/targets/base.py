@@ -37,11 +37,13 @@ class Placement:
         run_id: names what the target starts.
         data_dir: folder for its files.
         shards: how many shards it is to have.
+        node_ids: the nodes to spread them over; a shard stays with its node, as its data does.
     """
 
     run_id: str
     data_dir: Path
     shards: int
+    node_ids: list[str]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -67,7 +67,11 @@ class ShardedTarget(ABC):
         )
         try:
             self._shards = start_shards(
-                placement.run_id, placement.shards, config, actor_class=self.actor_class()
+                placement.run_id,
+                placement.shards,
+                config,
+                actor_class=self.actor_class(),
+                node_ids=placement.node_ids,
             )
         except MemoryCoreError as error:
             raise RunFailedError(f"the store did not start: {error}") from None
