@@ -202,7 +202,7 @@ def _abandon_in_forked_child() -> None:
     """
     for log in list(_open_logs):
         log.closed = True
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(log._db))
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(log))
     _open_logs.clear()
 
 
