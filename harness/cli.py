@@ -187,14 +187,17 @@ def _measure(plan: RunPlan, out: Path | None, as_json: bool) -> int:
 
     if out is not None:
         check_out(out)
+    out_existed = out is not None and out.exists()
     prepared = prepare(plan)
     directory = RunDirectory.create(out, "run")
     stop = StopRequest()
     try:
         with _stop_on_signals(stop), live_view() as view:
             outcome = carry_out(prepared, directory, view, stop)
-    except UsageError:  # nothing was measured
+    except UsageError:  # nothing was measured: leave things as they were
         shutil.rmtree(directory.path, ignore_errors=True)
+        if out_existed:
+            directory.path.mkdir(exist_ok=True)
         raise
     except (HarnessError, KeyboardInterrupt):
         if not as_json:

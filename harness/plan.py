@@ -230,6 +230,11 @@ def _check_together(plan: RunPlan) -> None:
         )
     if plan.rate is None and plan.arrival != "constant":
         raise UsageError("--arrival", "is of the open loop; give --rate too")
+    if plan.rate is not None and not plan.record:
+        raise UsageError(
+            "--record",
+            "off contradicts --rate: whether the schedule was kept is known from what is recorded",
+        )
     if plan.mix is not None and plan.trace is not None:
         raise UsageError("--mix", "contradicts --trace: a trace is replayed in its own order")
     if plan.duration_s is not None and plan.ramp_s > plan.duration_s + plan.warmup_s:

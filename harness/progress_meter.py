@@ -43,7 +43,11 @@ def quantile_ms(latencies: Mapping[int, int], quantile: float) -> float | None:
 
 
 class ProgressMeter:
-    """Takes snapshots, gives `Progress`. Holds the last few seconds."""
+    """Takes snapshots, gives `Progress`. Holds the last few seconds.
+
+    Attributes:
+        agents: of the run.
+    """
 
     def __init__(
         self,
@@ -53,7 +57,7 @@ class ProgressMeter:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._plan = plan
-        self._agents = agents
+        self.agents = agents
         self._clock = clock
         self._made_s = clock()
         self._begun_s: float | None = None
@@ -109,7 +113,7 @@ class ProgressMeter:
         return Progress(
             elapsed_s=self._clock() - self._made_s,
             phase=phase,
-            agents_total=self._agents,
+            agents_total=self.agents,
             agents_started=started,
             agents_done=done,
             operations_done=self.operations,

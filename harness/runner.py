@@ -40,6 +40,13 @@ from harness.trace import load_trace
 __all__ = ["Outcome", "PreparedRun", "StopRequest", "prepare", "run"]
 
 
+_NOT_RECORDED = {
+    "name": "recording",
+    "verdict": "warning",
+    "sentence": "Nothing was recorded (--record off): only totals are known.",
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """How a run ended."""
@@ -98,11 +105,18 @@ def run(prepared: PreparedRun, directory: RunDirectory, view: View, stop: StopRe
             raise
         running.problems.append(str(error))
     summary = _sum_up(directory, running, status)
-    if status == "complete" and any(one["verdict"] == "invalid" for one in summary["verdicts"]):
-        status = "invalid"
+    if status == "complete":
+        status = _judged(summary)
     directory.write_summary(summary)
     directory.update_status(status, problems=running.problems)
     return Outcome(status=status, summary=summary, problems=running.problems)
+
+
+def _judged(summary: Summary) -> Status:
+    """The status of a run that came to its end: INVALID, or failed if nothing succeeded."""
+    if any(one["verdict"] == "invalid" for one in summary["verdicts"]):
+        return "invalid"
+    return "failed" if summary["operations"] <= summary["failed"] else "complete"
 
 
 @contextlib.contextmanager
@@ -169,6 +183,9 @@ def _sum_up(directory: RunDirectory, running: Steps, status: Status) -> dict[str
             "failed": failed,
             "duration_s": running.measured_s,
             "throughput_ops_s": (operations - failed) / max(running.measured_s, 1e-9),
+            "agents": {**summary["agents"], "count": running.meter.agents},
+            "verdicts": [_NOT_RECORDED],
+            "limit": {"kind": "unknown", "sentence": "What limited the run was not recorded."},
         }
     return summary
 

@@ -50,7 +50,7 @@ def render_summary(summary: Mapping[str, Any], run: Mapping[str, Any]) -> Render
     """
     invalid = _invalid(summary)
     blocks: list[RenderableType] = [*_headlines(summary, invalid), _what_ran(summary, run)]
-    if summary["operations"] and not invalid:
+    if summary["operations"] and summary["all"]["count"] and not invalid:
         blocks += [Text(), _times(summary)]
     if any(summary["resources"][role]["processes"] for role in ROLES):
         blocks += [Text(), _resources(summary)]
@@ -91,8 +91,12 @@ def _headline(summary: Mapping[str, Any]) -> Text:
     line.append(f"{figures.rate(summary['throughput_ops_s'])} operations/s", "bold")
     line.append(
         f": {figures.count(summary['operations'])} operations by {who} "
-        f"({figures.count(agents['in_flight_max'])} at once) "
-        f"in {figures.span(summary['duration_s'])}"
+        + (
+            f"({figures.count(agents['in_flight_max'])} at once) "
+            if agents["in_flight_max"]
+            else ""
+        )
+        + f"in {figures.span(summary['duration_s'])}"
     )
     if not summary["failed"]:
         line.append(", ")

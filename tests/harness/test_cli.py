@@ -274,7 +274,7 @@ def test_every_option_reaches_the_plan(planned: Any, tmp_path: Path):
         "--agents 3 --target noop --workload standard --duration 2 --warmup 1 --seed 9"
         " --mix store=1,search=2 --ramp 0.5 --rate 7 --arrival poisson --shards 2"
         " --agents-per-task 2 --pipelining off --dimension 32 --durability os --data-dir d"
-        " --keep-data --address local --record off --sample-interval 0.5 --deadline 4"
+        " --keep-data --address local --record on --sample-interval 0.5 --deadline 4"
     )
     assert planned(*given.split()) == RunPlan(
         agents=3,
@@ -293,12 +293,14 @@ def test_every_option_reaches_the_plan(planned: Any, tmp_path: Path):
         durability="os",
         data_dir="d",
         keep_data=True,
-        record=False,
         sample_interval_s=0.5,
         deadline_s=4.0,
     )
-    assert planned("--rounds", 4, "--think-time", 0.25) == RunPlan(rounds=4, think_time_s=0.25)
+    assert planned("--rounds", 4, "--think-time", 0.25, "--record", "off") == RunPlan(
+        rounds=4, think_time_s=0.25, record=False
+    )
     assert planned("--trace", "t.parquet").trace == str(tmp_path / "t.parquet")
+    assert planned("--record", "off") == RunPlan(record=False)
     assert planned() == RunPlan()
 
 

@@ -115,6 +115,8 @@ def test_a_value_of_a_foreign_type_is_refused_in_every_field(field: str):
         ({"rounds": 2, "duration_s": 3.0}, "--duration"),
         ({"rate": 100.0, "think_time_s": 0.1}, "--think-time"),
         ({"arrival": "poisson"}, "--arrival"),
+        ({"rate": 100.0, "record": False}, "--record"),
+        ({"rate": 5.0, "record": False}, "--record"),
         ({"mix": "store=1", "trace": "t.parquet"}, "--mix"),
         ({"duration_s": 1.0, "ramp_s": 5.0}, "--ramp"),
     ],

@@ -128,7 +128,6 @@ def test_a_run_repeats_from_its_directory(tmp_path: Path):
         shards=3,
         pipelining=False,
         keep_data=True,
-        record=False,
     )
     directory = RunDirectory.create(tmp_path / "run", "run")
     directory.write_run({"plan": plan.as_dict()})
