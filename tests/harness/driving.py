@@ -78,15 +78,16 @@ class Driven:
         self.temp.mkdir()
         self.out = temp / "out"
         self._mark = f"{os.getpid()}-{time.monotonic_ns()}"
-        self.process = subprocess.Popen(
-            [COMMAND, "run", "--out", self.out, *map(str, arguments)],
-            cwd=temp,
-            env=environment(self.temp, self._mark),
-            stdin=subprocess.DEVNULL,
-            stdout=(temp / "stdout").open("w"),
-            stderr=(temp / "stderr").open("w"),
-            start_new_session=True,
-        )
+        with (temp / "stdout").open("w") as stdout, (temp / "stderr").open("w") as stderr:
+            self.process = subprocess.Popen(
+                [COMMAND, "run", "--out", self.out, *map(str, arguments)],
+                cwd=temp,
+                env=environment(self.temp, self._mark),
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                start_new_session=True,
+            )
         self._folder = temp
         self.seen: dict[tuple[int, float], psutil.Process] = {}
 

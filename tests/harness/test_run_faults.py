@@ -1,0 +1,152 @@
+"""Processes of a run are killed: a shard costs time, a cohort its agents, and no store is lost.
+
+Each run is of the default target; what was acknowledged is looked for in the databases after it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+import pytest
+
+from harness.rundir_reader import open_run
+from tests.harness.audit import acknowledged, lost, rows_of_agents
+from tests.harness.driving import Driven, poll, short_folder
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.fault]
+
+
+@pytest.fixture
+def drive() -> Iterator[Callable[..., Driven]]:
+    """Starts a run, which is ended with the test."""
+    runs: list[Driven] = []
+    with short_folder() as folder:
+
+        def start(*arguments: object) -> Driven:
+            runs.append(Driven(folder, *arguments))
+            return runs[-1]
+
+        try:
+            yield start
+        finally:
+            for run in runs:
+                run.end()
+
+
+def measuring_with_rows(run: Driven) -> None:
+    run.until("measuring")
+    poll(run.files, "a file of rows", 30)
+
+
+def assert_nothing_left(run: Driven) -> None:
+    poll(lambda: not run.left(), f"the end of {run.left()}", 15)
+    assert not list(run.temp.iterdir())
+
+
+def verdict(run: Driven, name: str) -> str:
+    verdicts: list[dict[str, Any]] = run.document("summary.json")["verdicts"]
+    return next(one["verdict"] for one in verdicts if one["name"] == name)
+
+
+def test_a_shard_that_is_killed_loses_nothing_that_was_acknowledged(drive: Any):
+    """The run goes on and completes, operations are retried, none fails and none is lost."""
+    run = drive("--agents", 24, "--duration", 5, "--seed", 11, "--keep-data")
+    measuring_with_rows(run)
+    shard = run.document()["topology"]["target"]["shards"][0]
+    os.kill(shard["pid"], signal.SIGKILL)
+    assert run.wait() == 0, run.stderr
+    assert_nothing_left(run)
+    summary = run.document("summary.json")
+    assert run.document()["status"] == "complete"
+    assert summary["failed"] == 0
+    assert summary["attempts_max"] >= 2
+    assert sum(one["retries"] for one in run.document()["cohorts"]) >= 1
+    assert summary["outcomes"]["ok"] == summary["operations"]
+    stores = acknowledged(run.out)
+    assert len(stores) == summary["store"]["count"] > 500
+    assert lost(run.out, run.out / "data") == []
+    retried = (
+        open_run(run.out)
+        .operations()
+        .filter(pc.greater(open_run(run.out).operations()["attempts"], 1))
+    )
+    assert set(retried["shard"].to_pylist()) == {shard["shard"]}
+    pids = (
+        open_run(run.out)
+        .processes()
+        .filter(pc.equal(open_run(run.out).processes()["role"], "shard"))
+    )
+    assert len(set(pids["pid"].to_pylist())) == 3, "the shard's next process is sampled too"
+
+
+def test_a_cohort_that_is_killed_fails_the_run_and_costs_no_other_its_rows(drive: Any):
+    """Exit code 1, a sentence that names the cohort, and everything the others measured."""
+    run = drive("--agents", 8, "--agents-per-task", 4, "--rounds", 150, "--json")
+    measuring_with_rows(run)
+    poll(lambda: len({path.name[:12] for path in run.files()}) == 2, "rows of both cohorts", 30)
+    victim = run.pids("run_cohort")[0]
+    os.kill(victim, signal.SIGKILL)
+    assert run.wait() == 1, run.stderr
+    assert_nothing_left(run)
+    document = run.document()
+    assert document["status"] == "failed"
+    (problem,) = document["problems"]
+    (kept,) = document["cohorts"]
+    died = 1 - kept["cohort"]
+    assert problem == f"cohort {died} died: its process was killed or crashed"
+    assert run.stderr.splitlines()[-1] == f"harness: {problem}"
+    assert json.loads(run.stdout) == run.document("summary.json")
+    assert verdict(run, "completion") == "failed"
+    counts = {number: rows.num_rows for number, rows in rows_of_agents(run.out).items()}
+    whole = range(4 * kept["cohort"], 4 * kept["cohort"] + 4)
+    assert [counts[number] for number in whole] == [150 * 18] * 4
+    assert set(counts) - set(whole), "what the killed cohort had written is kept"
+
+
+def test_a_control_actor_that_is_killed_fails_the_run_with_what_it_saw(drive: Any):
+    """Nobody can stop the agents any more: the run ends, says why, and is summed up."""
+    run = drive("--agents", 8, "--duration", 600)
+    measuring_with_rows(run)
+    (control,) = run.pids("Control")
+    os.kill(control, signal.SIGKILL)
+    assert run.wait() == 1, run.stderr
+    assert_nothing_left(run)
+    assert "Traceback" not in run.stderr
+    assert run.document()["status"] == "failed"
+    assert run.document()["problems"][0].startswith("the control actor does not answer: ")
+    assert run.stdout.splitlines()[-1] == str(run.out)
+    assert run.document("summary.json")["operations"] > 0
+
+
+def test_a_sampler_that_is_killed_costs_its_samples_and_no_more(drive: Any):
+    """The run completes; that samples end early is said."""
+    run = drive("--agents", 4, "--duration", 3, "--target", "noop")
+    measuring_with_rows(run)
+    (sampler,) = run.pids("Sampler")
+    os.kill(sampler, signal.SIGKILL)
+    assert run.wait() == 0, run.stderr
+    assert_nothing_left(run)
+    (problem,) = run.document()["problems"]
+    assert problem.startswith("the sampler of node ")
+    assert run.document("summary.json")["failed"] == 0
+
+
+def test_a_disk_that_refuses_rows_fails_the_run(drive: Any):
+    """Rows that cannot be written stop the agents, and the run says which file it was."""
+    run = drive("--agents", 4, "--duration", 600, "--target", "noop")
+    measuring_with_rows(run)
+    folder = run.out / "ops"
+    folder.rename(run.out / "kept")
+    Path(folder).write_text("no folder")
+    assert run.wait(60) == 1, run.stderr
+    assert_nothing_left(run)
+    (problem,) = run.document()["problems"]
+    assert problem.startswith("cohort 0: ")
+    assert "Error" in problem
+    assert run.document()["status"] == "failed"
