@@ -180,8 +180,11 @@ def _plan_of(plan_file: Path | None, options: dict[str, Any]) -> RunPlan:
 
 
 def _measure(plan: RunPlan, out: Path | None, as_json: bool) -> int:
+    from harness.ray_session import set_environment
     from harness.report.live import live_view
     from harness.rundir import RunDirectory, check_out
+
+    set_environment(plan.address)  # Ray reads it when it is imported
     from harness.runner import StopRequest, prepare
     from harness.runner import run as carry_out
 
@@ -208,6 +211,8 @@ def _measure(plan: RunPlan, out: Path | None, as_json: bool) -> int:
 
 
 def _print_outcome(outcome: Outcome, path: Path, as_json: bool) -> None:
+    for problem in outcome.problems:
+        _say(problem)
     if as_json:
         click.echo((path / "summary.json").read_text(), nl=False)
         return
@@ -216,8 +221,6 @@ def _print_outcome(outcome: Outcome, path: Path, as_json: bool) -> None:
     from harness.report.terminal import render_summary
     from harness.rundir_reader import open_run
 
-    for problem in outcome.problems:
-        _say(problem)
     Console(highlight=False).print(render_summary(outcome.summary, open_run(path).run))
     click.echo()
     click.echo(path)

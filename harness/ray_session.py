@@ -25,7 +25,7 @@ from typing import Any
 from harness import guard
 from harness.errors import RunFailedError, UsageError
 
-__all__ = ["LOCAL", "RayNode", "RaySession", "check_address", "ray_session"]
+__all__ = ["LOCAL", "RayNode", "RaySession", "check_address", "ray_session", "set_environment"]
 
 LOCAL = "local"
 _CONNECT_TIMEOUT_S = 5.0
@@ -79,6 +79,21 @@ class RaySession:
     def cpus(self) -> int:
         """Cores of all nodes together, at least one."""
         return max(1, int(sum(node.cpus for node in self.nodes)))
+
+
+def set_environment(address: str) -> None:
+    """Set what Ray takes from the environment, unless it is set; before Ray is first imported.
+
+    A machine's token is presented to a cluster: one that asks for none takes it for nothing,
+    and one that does turns away who does not say that it has one.
+    """
+    settings = dict(_QUIET)
+    if address != LOCAL:
+        settings["RAY_BACKEND_LOG_LEVEL"] = "error"
+        if os.environ.get("RAY_AUTH_TOKEN_PATH") or (Path.home() / ".ray" / "auth_token").exists():
+            settings["RAY_AUTH_MODE"] = "token"
+    for name, value in settings.items():
+        os.environ.setdefault(name, value)
 
 
 def check_address(address: str) -> None:
@@ -172,8 +187,7 @@ def ray_session(address: str) -> Iterator[RaySession]:
         UsageError: no cluster is to be found there.
         RunFailedError: our own Ray does not start.
     """
-    for name, value in _QUIET.items():
-        os.environ.setdefault(name, value)
+    set_environment(address)
     import ray
 
     settings: dict[str, Any] = {
@@ -251,4 +265,8 @@ def _init(ray: Any, address: str, settings: dict[str, Any]) -> None:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         if address == LOCAL:
             raise RunFailedError(f"Ray did not start on this machine: {reason}") from error
-        raise UsageError("--address", f"no Ray cluster answers at {address}: {reason}") from None
+        raise UsageError(
+            "--address",
+            f"no Ray cluster answers at {address}, or it asks for a token that this machine does "
+            f"not have: {reason}",
+        ) from None
