@@ -89,7 +89,6 @@ def set_environment(address: str) -> None:
     """
     settings = dict(_QUIET)
     if address != LOCAL:
-        settings["RAY_BACKEND_LOG_LEVEL"] = "error"
         if os.environ.get("RAY_AUTH_TOKEN_PATH") or (Path.home() / ".ray" / "auth_token").exists():
             settings["RAY_AUTH_MODE"] = "token"
     for name, value in settings.items():
