@@ -128,6 +128,8 @@ class MemoryClient:
         self._lanes = [_Lane(self, shard) for shard in range(shards)]
         self._lane_of: dict[str, _Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        # without pipelining: of each agent, the last operation that is under way
+        self._alone: dict[str, asyncio.Task[None]] = {}
         self._loop = asyncio.get_running_loop()
 
     def submit(self, operation: Operation) -> asyncio.Future[Answer]:
@@ -151,7 +153,9 @@ class MemoryClient:
         if self._pipelining:
             lane.add(operation, future)
         else:
-            self._start(lane.send_alone(operation, future))
+            previous = self._alone.get(agent_id)
+            task = self._start(lane.send_alone(operation, future, previous))
+            self._alone[agent_id] = task
         return future
 
     async def call(self, operation: Operation) -> Result:
@@ -187,10 +191,11 @@ class MemoryClient:
         )
         return Answer(Failure.of(error), BatchTiming(lane.shard, 0, 0, perf_counter_ns(), 0, 0))
 
-    def _start(self, sending: Coroutine[Any, Any, None]) -> None:
+    def _start(self, sending: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(sending)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _call(
         self, shard: int, data: bytes, *, repeatable: bool
@@ -211,6 +216,9 @@ class MemoryClient:
                     return DeadlineError(
                         f"shard {shard} did not answer within {self.deadline_s:g} s {reason}"
                     ), attempts
+            except Exception as error:  # noqa: BLE001 - whatever a transport raises, nobody may wait on
+                reason = f"{type(error).__name__}: {error}"
+                return UnavailableError(f"shard {shard}: the transport failed ({reason})"), attempts
             await asyncio.sleep(backoff_s)
             backoff_s = min(2 * backoff_s, _MAX_BACKOFF_S)
             attempts += 1
@@ -277,11 +285,20 @@ class _Lane:
         self._number += 1
         return encode_batch(Batch(lane, self._number, operations))
 
-    async def send_alone(self, operation: Operation, future: asyncio.Future[Answer]) -> None:
-        """Send one operation by itself, whatever else is on its way."""
-        # in a lane of its agent's, whose operations alone have an order to keep
-        data = self._encode([operation], f"{self._name}/{operation.agent_id}")
+    async def send_alone(
+        self,
+        operation: Operation,
+        future: asyncio.Future[Answer],
+        previous: asyncio.Task[None] | None,
+    ) -> None:
+        """Send one operation by itself, whatever other agents have on its way."""
+        agent_id, alone = operation.agent_id or "", self._client._alone
+        if previous is not None:  # of the same agent: those alone have an order to keep
+            await asyncio.wait([previous])
+        data = self._encode([operation], f"{self._name}/{agent_id}")
         await self._send(data, [future], repeatable=type(operation) is not Transition)
+        if alone.get(agent_id) is asyncio.current_task():
+            del alone[agent_id]
 
     async def _send(
         self, data: bytes, futures: Sequence[asyncio.Future[Answer]], *, repeatable: bool
@@ -296,9 +313,7 @@ class _Lane:
             if not future.done():
                 future.set_result(Answer(result, timing))
 
-    def _read(
-        self, answered: bytes | MemoryCoreError, count: int
-    ) -> tuple[Sequence[Result], int, int]:
+    def _read(self, answered: object, count: int) -> tuple[Sequence[Result], int, int]:
         """Results, waiting and service time from what a shard answered."""
         if isinstance(answered, bytes):
             try:
@@ -311,6 +326,8 @@ class _Lane:
                 answered = UnavailableError(
                     f"shard {self.shard} answered {len(reply.results)} of {count} operations"
                 )
+        elif not isinstance(answered, MemoryCoreError):
+            answered = UnavailableError(f"shard {self.shard} gave no reply in bytes")
         return [Failure.of(answered)] * count, 0, 0
 
 

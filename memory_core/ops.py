@@ -215,9 +215,10 @@ class Failure(msgspec.Struct, tag=6, array_like=True, gc=False, frozen=True):
         kind = getattr(errors, self.error, MemoryCoreError)
         if not (isinstance(kind, type) and issubclass(kind, MemoryCoreError)):
             kind = MemoryCoreError
-        error = kind(*self.args)
-        if not isinstance(error, MemoryCoreError):  # pragma: no cover - kind is checked above
-            raise TypeError(self.error)
+        try:
+            error = kind(*self.args)
+        except TypeError:  # a reply that nobody of ours has made
+            error = MemoryCoreError(f"{self.error}: {' '.join(self.args)}")
         return error
 
 

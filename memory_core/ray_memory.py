@@ -8,8 +8,9 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 from memory_core.client import MemoryClient
+from memory_core.errors import BadInputError, UnavailableError
 from memory_core.face import MemoryFace
-from memory_core.ops import Operation, Result
+from memory_core.ops import Failure, Operation, Result
 from memory_core.placement import RayTransport, find_shards
 
 __all__ = ["RayMemory"]
@@ -41,7 +42,7 @@ class RayMemory(MemoryFace):
         self._client = self._wait(self._connect(name, client_options))
 
     def execute(self, batch: Sequence[Operation]) -> list[Result]:
-        """Many operations at once; those of one agent in their order."""
+        """Many operations at once, as `MemoryStore.execute`; those of one agent in their order."""
         return self._wait(self._execute(batch))
 
     def close(self) -> None:
@@ -62,10 +63,19 @@ class RayMemory(MemoryFace):
         return MemoryClient(RayTransport(name, len(self.shards)), len(self.shards), **options)
 
     async def _execute(self, batch: Sequence[Operation]) -> list[Result]:
-        return await asyncio.gather(*(self._client.call(operation) for operation in batch))
+        return await asyncio.gather(*(self._call(operation) for operation in batch))
+
+    async def _call(self, operation: Operation) -> Result:
+        try:
+            return await self._client.call(operation)
+        except BadInputError as error:
+            return Failure.of(error)
 
     def _execute_one(self, operation: Operation) -> Result:
-        return self._wait(self._client.call(operation))
+        return self._wait(self._call(operation))
 
     def _wait(self, coroutine: Coroutine[Any, Any, _Result]) -> _Result:
+        if self._loop.is_closed():
+            coroutine.close()
+            raise UnavailableError("this client is closed; make another")
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()

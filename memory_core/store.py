@@ -147,6 +147,10 @@ class MemoryStore:
         self.close()
 
     def _submit(self, work: _Work) -> None:
+        if self._log.closed:  # in a forked child even while a thread of the parent's leads
+            if work.closes:
+                return
+            raise UnavailableError("the store is closed; open it again")
         self._commit.submit(work)
         if work.error is not None:
             raise work.error
