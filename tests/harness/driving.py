@@ -26,10 +26,10 @@ MARK = "HARNESS_TEST_MARK"
 PATIENCE_S = 100.0
 
 
-def environment(temp: Path, mark: str = "") -> dict[str, str]:
+def environment(temp: Path, mark: str = "", **settings: str) -> dict[str, str]:
     """This process's environment, without a cluster that it may name."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    return {**kept, "TMPDIR": str(temp), MARK: mark, "COLUMNS": "100"}
+    return {**kept, "TMPDIR": str(temp), MARK: mark, "COLUMNS": "100", **settings}
 
 
 @contextmanager
@@ -43,14 +43,14 @@ def short_folder() -> Iterator[Path]:
 
 
 def command(
-    *arguments: object, temp: Path, cwd: Path | None = None
+    *arguments: object, temp: Path, cwd: Path | None = None, **settings: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``harness`` with these arguments to its end."""
+    """Run ``harness`` with these arguments, and settings of the environment, to its end."""
     return subprocess.run(
         [COMMAND, *map(str, arguments)],
         check=False,
         cwd=cwd or temp,
-        env=environment(temp),
+        env=environment(temp, **settings),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

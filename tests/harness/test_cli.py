@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import sys
 import threading
@@ -353,6 +354,32 @@ def test_errors_become_exit_codes(
     assert "Traceback" not in said.err
     if not isinstance(error, OSError):
         assert said.out.splitlines()[-1] == "out"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_asks_for_the_end_and_a_second_one_insists(number: signal.Signals):
+    """The first is taken as a wish, the second interrupts; handlers are put back afterwards."""
+    before = signal.getsignal(number)
+    stop = runner.StopRequest()
+    with cli._stop_on_signals(stop):
+        assert not stop.requested
+        signal.raise_signal(number)
+        assert stop.requested
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(number)
+    assert signal.getsignal(number) == before
+
+
+def test_a_hang_up_that_is_ignored_stays_so():
+    """Under nohup a run goes on when its terminal goes away."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        stop = runner.StopRequest()
+        with cli._stop_on_signals(stop):
+            signal.raise_signal(signal.SIGHUP)
+        assert not stop.requested
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_cluster_that_refuses_leaves_no_run_directory(
