@@ -67,7 +67,10 @@ class Encoder(Protocol):
 
 
 _MAX_DEPTH = 32
+_MAX_LEAVES = 100_000
 _MAX_KNOWN = 100_000
+_LONG_NAME = 64
+_MAX_TAKEN_ROWS = 512
 _MAX_REMEMBERED_TEXT = 256
 _MAX_TAKEN = 1_024
 _MAX_PLAIN = 64
@@ -98,7 +101,8 @@ class StateEncoder:
         dimension: length of the vectors, at least 1.
 
     Remembers the paths and categories it has met, about 100,000 of them before it begins anew,
-    so that hostile states cost time and never memory. Not thread-safe.
+    and takes the first 100,000 leaves of a state, so that hostile states cost time and never
+    memory. Not thread-safe.
     """
 
     name = "hashed-leaves"
@@ -139,10 +143,13 @@ class StateEncoder:
         Raises:
             BadInputError: a state holds something that `pack_state` would refuse.
         """
-        leaves = self._begin()
+        parts, leaves = [], self._begin()
         for state in states:
+            if self._known > _MAX_KNOWN:
+                parts.append(self._vectors(leaves))
+                leaves = self._begin()
             self._read(state, leaves)
-        return self._vectors(leaves)
+        return _joined(parts, self._vectors(leaves))
 
     def encode_packed(self, payloads: Sequence[bytes]) -> npt.NDArray[np.float32]:
         """The same of packed states, faster where many are of one shape.
@@ -150,13 +157,16 @@ class StateEncoder:
         Raises:
             BadInputError: the bytes are no packed state.
         """
-        leaves = self._begin()
+        parts, leaves = [], self._begin()
         for payload in payloads:
+            if self._known > _MAX_KNOWN:
+                parts.append(self._vectors(leaves))
+                leaves = self._begin()
             if not self._read_known(payload, leaves):
                 state = unpack_state(payload)
                 self._read(state, leaves)
                 self._learn(payload, state)
-        return self._vectors(leaves)
+        return _joined(parts, self._vectors(leaves))
 
     def _begin(self) -> _Leaves:
         if self._known > _MAX_KNOWN:
@@ -169,7 +179,8 @@ class StateEncoder:
         values: list[float] = []
         before = len(leaves.categories)
         if state:
-            self._walk(self._root, state.items(), rows, values, leaves.categories, 0)
+            limit = before + _MAX_LEAVES
+            self._walk(self._root, state.items(), rows, values, leaves.categories, limit, 0)
         else:
             leaves.categories.append(self.category_row(self._root, "{}"))
         leaves.add(tuple(rows), values, before)
@@ -210,10 +221,13 @@ class StateEncoder:
         numbers: list[int],
         values: list[float],
         categories: list[int],
+        limit: int,
         depth: int,
     ) -> None:
         children = parent.children
         for key, value in items:
+            if len(numbers) + len(categories) >= limit:
+                return
             path = children.get(key)
             if path is None:
                 path = self.child(parent, key)
@@ -230,18 +244,18 @@ class StateEncoder:
             elif kind is dict or kind is list:
                 if value:
                     below = value.items() if kind is dict else enumerate(value)
-                    self._walk(path, below, numbers, values, categories, depth + 1)
+                    self._walk(path, below, numbers, values, categories, limit, depth + 1)
                 else:
                     categories.append(self.category_row(path, "{}" if kind is dict else "[]"))
             else:
-                raise BadInputError(path.name or "state_data", f"is of type {kind.__name__}")
+                raise BadInputError(f"state_data{path.name}", f"is of type {kind.__name__}")
 
     def child(self, parent: _Path, key: str | int) -> _Path:
         """The path below ``parent``, made if need be."""
         path = parent.children.get(key)
         if path is None:
-            self._known += 1
             name = f"{parent.name}[{key}]" if type(key) is int else f"{parent.name}.{key}"
+            self._known += 1 + len(name) // _LONG_NAME
             path = parent.children[key] = _Path(name)
         return path
 
@@ -331,8 +345,16 @@ class StateEncoder:
         if known is None:
             if len(self._taken) >= _MAX_TAKEN:
                 self._taken.clear()
-            known = self._taken[rows] = self._number_buckets.take(rows)
+            known = self._number_buckets.take(rows)
+            if len(rows) <= _MAX_TAKEN_ROWS:
+                self._taken[rows] = known
         return known
+
+
+def _joined(
+    parts: list[npt.NDArray[np.float32]], last: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    return np.concatenate((*parts, last)) if parts else last
 
 
 class _Leaves:

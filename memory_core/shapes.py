@@ -19,6 +19,7 @@ __all__ = ["Leaf", "Rows", "Shape"]
 
 _MAX_DEPTH = 8
 _MAX_LEAVES = 512
+_MAX_LISTED = 4_096
 _MAX_COMBINATIONS = 1_024
 _MAX_TEXT = 256
 _Number = int | float
@@ -75,9 +76,12 @@ class _Leaves:
                 raise _NoShapeError
             fields.append((name, typed))
             names[name] = key
-        return msgspec.defstruct(
-            "Level", fields, rename=names, forbid_unknown_fields=True, gc=False
-        )
+        try:
+            return msgspec.defstruct(
+                "Level", fields, rename=names, forbid_unknown_fields=True, gc=False
+            )
+        except ValueError:  # a key with a quote, a backslash or a control character
+            raise _NoShapeError from None
 
 
 class Shape:
@@ -125,16 +129,21 @@ class Shape:
             state = self._decode(packed)
         except msgspec.DecodeError:
             return None
+        lists: tuple[list[float], ...] = ()
+        lengths: tuple[int, ...] = ()
+        if self._lists:
+            lists = self._get_lists(state)
+            lengths = tuple(map(len, lists))
+            if sum(lengths) > _MAX_LISTED:
+                return None
         values += self._get_numbers(state)
         held = self._get_categories(state)
         rows = self._rows_by_categories.get(held)
         categories += rows if rows is not None else self._category_rows(held)
-        if not self._lists:
+        if not lists:
             return self._numbers
-        lists = self._get_lists(state)
         for items in lists:
             values += items
-        lengths = tuple(map(len, lists))
         known = self._rows_by_lengths.get(lengths)
         if known is None:
             known = self._list_rows(lengths)
