@@ -179,7 +179,11 @@ class Log:
         return not any(True for tier in range(len(TIERS)) for _ in self.scan(tier))
 
     def close(self) -> None:
-        """Close the files; nothing but `closed` may be asked afterwards."""
+        """Close the files; nothing but `closed` may be asked afterwards.
+
+        Never fails: closing writes to the disk, which may be full, but nothing that is not in
+        the write-ahead log already.
+        """
         if self.closed:
             return
         self.closed = True
@@ -187,8 +191,9 @@ class Log:
         self._families.clear()
         self._handles.clear()
         del self._meta
-        with _translated(self.path):
+        with contextlib.suppress(DatabaseError), _translated(self.path):
             self._db.close()
+        del self._db  # which closes it also when closing could not flush
 
 
 _open_logs: weakref.WeakSet[Log] = weakref.WeakSet()
