@@ -48,6 +48,7 @@ from memory_core.ops import (
 )
 from memory_core.payload import check_packed
 from memory_core.payload_cache import PayloadCache
+from memory_core.recent_vectors import RecentVectors
 from memory_core.record import HEADER, payload_of
 from memory_core.tables import Tables
 from memory_core.tiering import demotion_count, lowest_retention, retention, transition_count
@@ -93,6 +94,7 @@ class Execution:
         self._tables = tables
         self._cache = cache
         self._searcher = Searcher(encoder.dimension)
+        self._recent = RecentVectors(encoder.dimension)
         self._capacities = (config.stm_capacity, config.im_capacity)
 
     def run(self, operations: Sequence[Operation], now_ns: int, refusal: str | None) -> Applied:
@@ -165,7 +167,11 @@ class Execution:
                     )
                 ready = operation.vector  # type: ignore[union-attr]
                 if ready is None:
-                    owners.append(position)
+                    known = self._recent.get(payload) if kind is Search else None
+                    if known is None:
+                        owners.append(position)
+                    else:
+                        vectors[position] = known
                     continue
                 vectors[position] = self._ready_vector(ready)
                 if kind is Store:  # no encoder will look at it
@@ -198,7 +204,9 @@ class Execution:
                 error = BadInputError(field, f"the encoder refused it: {error}")
             results[owners[0]] = Failure.of(error)
             return
-        vectors.update(zip(owners, matrix, strict=True))
+        for owner, vector in zip(owners, matrix, strict=True):
+            vectors[owner] = vector
+            self._recent.put(operations[owner].payload, vector)  # type: ignore[union-attr, arg-type]
 
     def _check_and_encode(self, payloads: Sequence[bytes]) -> Any:
         matrix = self._encoder.encode([check_packed(payload) for payload in payloads])

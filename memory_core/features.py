@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from hashlib import blake2b
-from math import asinh, cos
+from math import asinh, cos, sin
 
 import numpy as np
 import numpy.typing as npt
@@ -104,9 +104,9 @@ def add_phases(
         high = asinh(value * _PER_NUMBER_SCALE)
         low = high * _LOW_FREQUENCY
         sums[a] += i * cos(low)
-        sums[b] += j * cos(low - _QUARTER_TURN)
+        sums[b] += j * sin(low)
         sums[c] += k * cos(high)
-        sums[d] += m * cos(high - _QUARTER_TURN)
+        sums[d] += m * sin(high)
 
 
 def _bounded(values: list[float]) -> list[float]:
@@ -122,9 +122,10 @@ def unit_rows(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
         BadInputError: a row holds NaN.
     """
     if len(sums) == 1:
-        norm = math.sqrt(np.dot(sums[0], sums[0]))
+        row = sums[0]
+        norm = math.sqrt(row.dot(row))
         if norm >= _CANCELLED:
-            return np.asarray(sums / norm, np.float32)
+            return (sums / norm).astype(np.float32)
     norms = np.sqrt((sums * sums).sum(axis=1, keepdims=True))
     if not norms.min() >= _CANCELLED:  # every feature met its opposite in its bucket
         if np.isnan(norms).any():

@@ -164,7 +164,7 @@ class MemoryStore:
             except Exception as error:  # noqa: BLE001 - raised again to each of the callers
                 for work in works:
                     work.error = error
-        if any(work.closes for work in group):
+        if len(works) < len(group) and any(work.closes for work in group):
             try:
                 self._log.close()
             except MemoryCoreError as error:
