@@ -12,6 +12,11 @@ TASK_BYTES = 110 * 1024 * 1024
 # Processes that wait cost little; beyond this many a core they mostly wait for each other.
 TASKS_A_CORE = 128
 _MAX_AGENTS_A_TASK = 25_000
+_REMEDIES = {
+    "--agents": "run fewer agents",
+    "--agents-per-task": "put more agents into a task, or leave the option out",
+    "--shards": "one a core is plenty",
+}
 
 
 def agents_per_task(agents: int, cpus: int, *, in_process: bool) -> int:
@@ -34,10 +39,10 @@ def cohort_ranges(agents: int, per_task: int) -> list[tuple[int, int]]:
 def check_fits(
     tasks: int, cpus: int, available_bytes: float, *, option: str = "--agents-per-task"
 ) -> None:
-    """Refuse tasks that cannot all run at once.
+    """Refuse tasks, or shards, that cannot all run at once.
 
     Args:
-        tasks: processes that the agents need.
+        tasks: processes that the agents, or the store, need.
         cpus: cores of the cluster.
         available_bytes: memory that is free for them.
         option: what asked for so many.
@@ -48,12 +53,11 @@ def check_fits(
     most = max(1, min(int(available_bytes // TASK_BYTES), cpus * TASKS_A_CORE))
     if tasks <= most:
         return
-    remedy = "run fewer agents"
-    if option == "--agents-per-task":
-        remedy = "put more agents into a task, or leave the option out"
+    remedy = _REMEDIES[option]
+    what = "shards" if option == "--shards" else "tasks"
     raise UsageError(
         option,
-        f"makes {tasks:,} tasks, but at most {most:,} can run at once here (a process each of "
+        f"makes {tasks:,} {what}, but at most {most:,} can run at once here (a process each of "
         f"about {TASK_BYTES // 2**20} MiB, {available_bytes / 2**30:.1f} GiB free, {cpus} "
         f"cores); {remedy}",
     )

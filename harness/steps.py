@@ -69,8 +69,10 @@ def check_ranges(
     """The agents of each cohort, as (first, last + 1).
 
     Raises:
-        UsageError: so many tasks cannot all run at once.
+        UsageError: so many tasks, or shards, cannot all run at once.
     """
+    if plan.shards is not None and not target.in_process:
+        check_fits(plan.shards, cpus, free_bytes, option="--shards")
     per_task = plan.agents_per_task or agents_per_task(agents, cpus, in_process=target.in_process)
     ranges = cohort_ranges(agents, per_task)
     option = "--agents" if plan.agents_per_task is None else "--agents-per-task"
