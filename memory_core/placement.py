@@ -96,7 +96,7 @@ def start_shards(
         actor_class = ShardActor
     path = os.fspath(config.path)
     nodes = list(node_ids) or [ray.get_runtime_context().get_node_id()]
-    actors = []
+    actors: list[Any] = []
     for shard in range(shards):
         settings: dict[str, Any] = {
             "name": shard_name(memory, shard),
@@ -115,7 +115,13 @@ def start_shards(
         actors.append(
             ray.remote(actor_class).options(**settings).remote(memory, shard, shards, own)
         )
-    return Shards(memory, actors, [_info(actor, shard) for shard, actor in enumerate(actors)])
+    try:
+        infos = [_info(actor, shard) for shard, actor in enumerate(actors)]
+    except BaseException:
+        for actor in actors:
+            ray.kill(actor)
+        raise
+    return Shards(memory, actors, infos)
 
 
 def find_shards(memory: str) -> list[ShardInfo]:
@@ -142,7 +148,11 @@ class Shards:
         self._actors = actors
 
     def refresh(self) -> list[ShardInfo]:
-        """Ask the shards anew who they are: one that was started again has another process."""
+        """Ask the shards anew who they are: one that was started again has another process.
+
+        Raises:
+            UnavailableError: one is just being started.
+        """
         self.infos = [_info(actor, shard) for shard, actor in enumerate(self._actors)]
         return self.infos
 
@@ -204,10 +214,7 @@ def _info(actor: Any, shard: int) -> ShardInfo:
     except RayTaskError as error:
         raise _own_error(error, shard) from None
     except RayActorError as error:
-        cause = error.__cause__
-        if isinstance(cause, MemoryCoreError):
-            raise cause from None
-        raise UnavailableError(f"shard {shard} did not start: {_reason(error)}") from None
+        raise UnavailableError(f"shard {shard} does not run: {_reason(error)}") from None
     except RayError as error:
         raise UnavailableError(f"shard {shard} did not start: {_first_line(error)}") from None
     return msgspec.msgpack.decode(packed, type=ShardInfo)

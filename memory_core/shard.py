@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
+import threading
 from time import perf_counter_ns
 
 import msgspec
 
 from memory_core.config import MemoryConfig
+from memory_core.errors import LockedError, MemoryCoreError, UnavailableError
 from memory_core.local_transport import execute_encoded
 from memory_core.placement import ShardInfo
 from memory_core.store import MemoryStore
@@ -28,8 +31,12 @@ class ShardActor:
     def __init__(self, memory: str, shard: int, shards: int, config: MemoryConfig) -> None:
         self._identity = (memory, shard, shards)
         self._config = config
-        self._opened = 1
-        self._store = MemoryStore(config)
+        self._opened = 0
+        self._opening = threading.Lock()
+        self._store: MemoryStore | None = None
+        # Why it cannot be opened is said to each who asks: Ray would hand on the text alone.
+        with contextlib.suppress(MemoryCoreError):
+            self._usable_store()
         # Operations and results hold no cycles; a collection would only walk the tables.
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
@@ -37,21 +44,35 @@ class ShardActor:
     def execute(self, data: bytes) -> bytes:
         """Execute a batch; the reply. Raises MemoryCoreError when the batch is none."""
         received_ns = perf_counter_ns()
-        if self._store.refusal is not None:
-            self._open_again()
-        return execute_encoded(self._store, data, received_ns)
+        try:
+            store = self._usable_store()
+        except LockedError as error:  # by this shard's process of before, until it is gone
+            raise UnavailableError(str(error)) from None
+        return execute_encoded(store, data, received_ns)
 
     def info(self) -> bytes:
-        """A packed `ShardInfo`."""
+        """A packed `ShardInfo`. Raises MemoryCoreError when the store cannot be opened."""
+        self._usable_store()
         path = os.fspath(self._config.path or "")
         info = ShardInfo.here(*self._identity, path=path, opened=self._opened)
         return msgspec.msgpack.encode(info)
 
     def close(self) -> None:
         """Close the store, so that the folder can be removed."""
-        self._store.close()
+        with self._opening:
+            if self._store is not None:
+                self._store.close()
 
-    def _open_again(self) -> None:
-        self._store.close()
-        self._store = MemoryStore(self._config)
-        self._opened += 1
+    def _usable_store(self) -> MemoryStore:
+        """The store, opened if it is not and opened anew if it refuses writes."""
+        store = self._store
+        if store is not None and store.refusal is None:
+            return store
+        with self._opening:  # calls come on several threads
+            store = self._store
+            if store is None or store.refusal is not None:
+                if store is not None:
+                    store.close()
+                store = self._store = MemoryStore(self._config)
+                self._opened += 1
+            return store
