@@ -88,11 +88,16 @@ def set_environment(address: str) -> None:
     and one that does turns away who does not say that it has one.
     """
     settings = dict(_QUIET)
-    if address != LOCAL:
-        if os.environ.get("RAY_AUTH_TOKEN_PATH") or (Path.home() / ".ray" / "auth_token").exists():
-            settings["RAY_AUTH_MODE"] = "token"
+    if address != LOCAL and _has_token():
+        settings["RAY_AUTH_MODE"] = "token"
     for name, value in settings.items():
         os.environ.setdefault(name, value)
+
+
+def _has_token() -> bool:
+    if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"):
+        return True
+    return os.path.isfile(os.path.expanduser("~/.ray/auth_token"))  # noqa: PTH111, PTH113
 
 
 def check_address(address: str) -> None:
