@@ -76,10 +76,13 @@ def test_more_tasks_than_fit_are_refused_naming_the_most(
 def test_a_plan_whose_tasks_do_not_fit_is_refused_before_anything_starts(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    """Given or chosen, tasks that this machine does not carry at once are refused."""
+    """Given or chosen, tasks and shards that this machine does not carry at once are refused."""
     monkeypatch.setattr(runner, "available_memory_bytes", lambda: 3 * TASK_BYTES)
     with pytest.raises(UsageError, match=r"^--agents-per-task: .*at most 3 "):
         runner.prepare(RunPlan(agents=4, agents_per_task=1))
     with pytest.raises(UsageError, match=r"^--agents: .*at most 3 "):
         runner.prepare(RunPlan(agents=100_001))
-    assert runner.prepare(RunPlan(agents=3, agents_per_task=1)).agents == 3
+    with pytest.raises(UsageError, match=r"^--shards: makes 4 shards, .*at most 3 "):
+        runner.prepare(RunPlan(agents=1, shards=4))
+    assert runner.prepare(RunPlan(agents=3, agents_per_task=1, shards=3)).agents == 3
+    assert runner.prepare(RunPlan(agents=1, shards=4, target="embedded")).agents == 1

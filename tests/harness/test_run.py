@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from harness.hosts import is_tmpfs
 from harness.plan import RunPlan
 from harness.plan_file import load_plan
 from harness.rundir_reader import open_run
@@ -41,6 +42,7 @@ from tests.harness.driving import command, short_folder
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 TRACE = Path(__file__).resolve().parents[1] / "data" / "sugarscape.parquet"
+MEMORY = Path("/dev/shm")
 AGENTS, ROUNDS, SEED = 40, 3, 7
 
 
@@ -126,8 +128,14 @@ def embedded(folder: Path) -> Ran:
 
 @pytest.fixture(scope="session")
 def alone(folder: Path) -> Ran:
-    """Each agent in a task of its own."""
-    return ran(folder, *["--agents", "6", "--agents-per-task", "1", "--rounds", "10"], name="alone")
+    """Each agent in a task of its own, the databases in memory where there is a place for it."""
+    arguments = ("--agents", 6, "--agents-per-task", 1, "--rounds", 10, "--data-dir")
+    if not is_tmpfs(MEMORY):
+        return ran(folder, *arguments, folder / "elsewhere", name="alone")
+    with tempfile.TemporaryDirectory(dir=MEMORY) as data:
+        run = ran(folder, *arguments, data, name="alone")
+        assert not list(Path(data).iterdir())
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -383,6 +391,14 @@ def test_databases_go_with_the_run(open_loop: Ran, embedded: Ran, alone: Ran, fo
     for run in (open_loop, embedded, alone):
         assert not (run.out / "data").exists()
     assert not list(folder.glob("harness-ray-*"))
+
+
+def test_a_store_that_is_durable_in_memory_only_is_warned_about(alone: Ran, standard: Ran):
+    """Fsync on a memory file system makes nothing durable: the run says so, and only then."""
+    warned = "memory file system, so fsync makes nothing durable"
+    assert warned not in standard.done.stderr
+    if is_tmpfs(MEMORY):
+        assert warned in alone.done.stderr
 
 
 def test_an_open_loop_offers_what_it_was_to(open_loop: Ran):

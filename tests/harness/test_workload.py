@@ -223,6 +223,9 @@ def test_warm_up_changes_nothing_of_what_is_measured(kind: str, tmp_path: Path):
     warm = {one.state_id for one in warm_up if isinstance(one, Store)}
     assert warm
     assert not stored & warm
+    if kind != "trace":
+        states = {one.payload for one in plain if isinstance(one, Store)}
+        assert not states & {one.payload for one in warm_up if isinstance(one, Store)}
     named = {one.state_id for one in warm_up if isinstance(one, Retrieve)}
     assert named <= warm
 
