@@ -159,6 +159,33 @@ def test_after_a_failed_write_the_store_reads_but_refuses_writes_until_opened_ag
         assert again.execute([Store("a", "s3", state(3))]) == [Done()]
 
 
+@pytest.mark.parametrize(("durability", "synced"), [("fsync", True), ("os", False)])
+def test_a_store_is_acknowledged_only_when_it_is_as_durable_as_configured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durability: str, synced: bool
+):
+    """With fsync each batch that writes is written and then synced before anybody is told."""
+    steps: list[str] = []
+    for step in ("write", "sync"):
+        real = getattr(Log, step)
+
+        def noted(*arguments: Any, real: Any = real, step: str = step) -> None:
+            real(*arguments)
+            steps.append(step)
+
+        monkeypatch.setattr(Log, step, noted)
+    with MemoryStore(MemoryConfig(path=tmp_path, durability=durability)) as store:
+        for batch, writes in [
+            ([Store("a", "s", b"\x80"), Store("a", "t", b"\x80")], True),
+            ([Retrieve("a", "s"), Search("a", b"\x80"), Describe()], False),
+            ([Transition("im", 100.0)], True),
+            ([Store("", "s", b"\x80")], False),
+        ]:
+            steps.clear()
+            store.execute(batch)
+            expected = ["write", "sync"] if synced else ["write"]
+            assert steps == (expected if writes else [])
+
+
 def test_closing_twice_is_closing_once(store: MemoryStore):
     """A second close does nothing; an operation after it is an UnavailableError."""
     store.close()
