@@ -14,7 +14,7 @@ import contextlib
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,8 @@ def run(prepared: PreparedRun, directory: RunDirectory, view: View, stop: StopRe
     status: Status = "failed"
     try:
         with ray_session(plan.address) as session, _databases(data_dir, directory, plan) as own:
+            if plan.keep_data:
+                directory.write_run({"databases": str(own)})
             status = running.carry_out(session, own)
     except BaseException as error:
         status = "interrupted" if stop.requested else "failed"
@@ -184,10 +186,15 @@ def _sum_up(directory: RunDirectory, running: Steps, status: Status) -> dict[str
             "duration_s": running.measured_s,
             "throughput_ops_s": (operations - failed) / max(running.measured_s, 1e-9),
             "agents": {**summary["agents"], "count": running.meter.agents},
-            "verdicts": [_NOT_RECORDED],
+            "verdicts": [one for one in summary["verdicts"] if _says_cut_short(one)]
+            + [_NOT_RECORDED],
             "limit": {"kind": "unknown", "sentence": "What limited the run was not recorded."},
         }
     return summary
+
+
+def _says_cut_short(verdict: Mapping[str, str]) -> bool:
+    return verdict["name"] == "completion" and verdict["verdict"] != "ok"
 
 
 def _check_data_dir(path: Path) -> None:
