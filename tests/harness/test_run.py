@@ -363,6 +363,7 @@ def test_kept_databases_have_every_state_of_the_run(standard: Ran):
             assert isinstance(described, Described)
             agents += described.agents
     assert agents == AGENTS
+    assert standard.run["databases"] == str((data / "standard").resolve())
 
 
 def test_the_same_seed_stores_the_same(standard: Ran, repeated: Ran, folder: Path):
