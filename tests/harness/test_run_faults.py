@@ -9,7 +9,6 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pyarrow.compute as pc
@@ -135,18 +134,3 @@ def test_a_sampler_that_is_killed_costs_its_samples_and_no_more(drive: Any):
     (problem,) = run.document()["problems"]
     assert problem.startswith("the sampler of node ")
     assert run.document("summary.json")["failed"] == 0
-
-
-def test_a_disk_that_refuses_rows_fails_the_run(drive: Any):
-    """Rows that cannot be written stop the agents, and the run says which file it was."""
-    run = drive("--agents", 4, "--duration", 600, "--target", "noop")
-    measuring_with_rows(run)
-    folder = run.out / "ops"
-    folder.rename(run.out / "kept")
-    Path(folder).write_text("no folder")
-    assert run.wait(60) == 1, run.stderr
-    assert_nothing_left(run)
-    (problem,) = run.document()["problems"]
-    assert problem.startswith("cohort 0: ")
-    assert "Error" in problem
-    assert run.document()["status"] == "failed"
