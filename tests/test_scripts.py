@@ -106,7 +106,7 @@ class Checkout:
             text=True,
             start_new_session=True,
             # a test run in the background has Ctrl-C ignored, which a shell script cannot undo
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         )
         self.started.append(process)
         return process
