@@ -190,8 +190,9 @@ class Execution:
         results: list[Result | None],
     ) -> None:
         """Encode the states of the operations at ``owners``."""
+        payloads: list[bytes] = [operations[owner].payload for owner in owners]  # type: ignore[union-attr, misc]
         try:
-            matrix = self._encode_packed([operations[owner].payload for owner in owners])  # type: ignore[union-attr, misc]
+            matrix = self._encode_packed(payloads)
         except Exception as error:  # noqa: BLE001 - an encoder of the user's raises what it likes
             if len(owners) > 1:  # one by one, so that only what is wrong fails
                 for owner in owners:
@@ -204,9 +205,8 @@ class Execution:
                 error = BadInputError(field, f"the encoder refused it: {error}")
             results[owners[0]] = Failure.of(error)
             return
-        for owner, vector in zip(owners, matrix, strict=True):
-            vectors[owner] = vector
-            self._recent.put(operations[owner].payload, vector)  # type: ignore[union-attr, arg-type]
+        vectors.update(zip(owners, matrix, strict=True))
+        self._recent.put(payloads, matrix)
 
     def _check_and_encode(self, payloads: Sequence[bytes]) -> Any:
         matrix = self._encoder.encode([check_packed(payload) for payload in payloads])

@@ -6,6 +6,8 @@ encoder is deterministic, so a vector stands for its packed state until it is fo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -16,7 +18,7 @@ _MAX_PAYLOAD_BYTES = 1_024
 
 
 class RecentVectors:
-    """Vectors by packed state, of states of at most 1 KiB, in two generations.
+    """Vectors by packed state, of batches of states of at most 1 KiB, in two generations.
 
     Args:
         dimension: of the vectors; a generation holds 2 MiB of them (8,192 of 64 dimensions).
@@ -37,9 +39,14 @@ class RecentVectors:
         vector = self._young.get(payload)
         return vector if vector is not None else self._old.get(payload)
 
-    def put(self, payload: bytes, vector: npt.NDArray[np.float32]) -> None:
-        """Remember the encoder's vector, of shape (dim,), of a state that is not large."""
-        if len(payload) <= _MAX_PAYLOAD_BYTES:
-            self._young[payload] = vector
-            if len(self._young) >= self._generation:
-                self._old, self._young = self._young, {}
+    def put(self, payloads: Sequence[bytes], matrix: npt.NDArray[np.float32]) -> None:
+        """Remember the vectors, of shape (len(payloads), dim), of states that are not large.
+
+        A row keeps its whole matrix in memory, so a batch with a large state in it is left out:
+        what is held is then about as many rows as are remembered.
+        """
+        if max(map(len, payloads)) > _MAX_PAYLOAD_BYTES:
+            return
+        self._young.update(zip(payloads, matrix, strict=True))
+        if len(self._young) >= self._generation:
+            self._old, self._young = self._young, {}

@@ -31,9 +31,9 @@ def test_a_search_with_a_stored_state_finds_what_an_encoded_one_does(tmp_path: P
 def test_vectors_are_forgotten_oldest_first_and_the_bound_is_kept():
     """Two generations are held at the most, and the newest states are among them."""
     recent = RecentVectors(65_536)  # 8 vectors a generation
-    vector = np.zeros(65_536, np.float32)
+    vector = np.zeros((1, 65_536), np.float32)
     for number in range(100):
-        recent.put(b"%d" % number, vector)
+        recent.put([b"%d" % number], vector)
         held = sum(recent.get(b"%d" % earlier) is not None for earlier in range(number + 1))
         assert held <= 16
         assert recent.get(b"%d" % number) is not None
@@ -42,5 +42,7 @@ def test_vectors_are_forgotten_oldest_first_and_the_bound_is_kept():
 def test_a_large_state_is_not_remembered():
     """States over 1 KiB are encoded anew: remembering them would cost more than it saves."""
     recent = RecentVectors(64)
-    recent.put(b"x" * 1_025, StateEncoder().encode([{"a": 1}])[0])
+    recent.put([b"y", b"x" * 1_025], StateEncoder().encode([{"a": 1}, {"a": 2}]))
     assert recent.get(b"x" * 1_025) is None
+    recent.put([b"y"], StateEncoder().encode([{"a": 1}]))
+    assert recent.get(b"y") is not None
