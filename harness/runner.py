@@ -153,16 +153,16 @@ def _made_folder(parent: Path, name: str) -> Path:
 
 
 def _describe(prepared: PreparedRun, directory: RunDirectory) -> None:
-    trace = prepared.trace
+    trace, host = prepared.trace, host_facts()
     directory.write_run(
         {
             "plan": prepared.plan.as_dict(),
             "agents": prepared.agents,
             "seed": prepared.plan.seed,
             "arguments": sys.argv[1:],
-            "versions": {"harness": harness.__version__, **host_facts()["packages"]},
+            "versions": {"harness": harness.__version__, **host["packages"]},
             "commit": harness_commit(),
-            "hosts": [host_facts()],
+            "hosts": [host],
             "trace": None
             if trace is None
             else {
