@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count, dropwhile, takewhile
+from itertools import chain, count, dropwhile, takewhile
 from time import perf_counter_ns
 
 from harness.pacing import due_times_ns, start_delay_ns
@@ -125,13 +125,9 @@ def _operations(
     workload: WorkloadAgent, rounds: int | None, *, warmup: bool = False
 ) -> Iterator[_Operation]:
     """The operations of so many rounds, or of as many as there are."""
-    for number in count() if rounds is None else range(rounds):
-        empty = True
-        for operation in workload.round(number, warmup=warmup):
-            empty = False
-            yield operation
-        if empty:
-            return
+    numbers = count() if rounds is None else range(rounds)
+    made = (workload.round(number, warmup=warmup) for number in numbers)
+    return chain.from_iterable(takewhile(bool, made))
 
 
 async def _closed_loop(

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from hashlib import blake2b
 from math import asinh, cos, sin
 
@@ -17,9 +16,11 @@ from memory_core.errors import BadInputError
 
 __all__ = [
     "CATEGORY_FEATURES",
+    "MAX_NUMBER",
     "NUMBER_FEATURES",
     "BucketRows",
     "add_phases",
+    "bounded",
     "phases",
     "signed_buckets",
     "unit_rows",
@@ -27,14 +28,11 @@ __all__ = [
 
 _PER_NUMBER_SCALE = 1e3
 _LOW_FREQUENCY = math.pi / 56.0  # asinh(1e9 / 0.001) is 28.3: half a turn each side
-_HIGH_FREQUENCY = 1.0  # `add_phases` has no factor for it
-_QUARTER_TURN = math.pi / 2
-_FREQUENCIES = np.array([_LOW_FREQUENCY, _LOW_FREQUENCY, _HIGH_FREQUENCY, _HIGH_FREQUENCY])
-_QUARTER_TURNS = np.array([0.0, _QUARTER_TURN, 0.0, _QUARTER_TURN])
+# the high frequency is 1, and no factor is written for it
 NUMBER_FEATURES = 4
 CATEGORY_FEATURES = 2
 _HALF_ROOT = math.sqrt(0.5)
-_MAX_NUMBER = 1e300
+MAX_NUMBER = 1e300
 _CANCELLED = 1e-6
 
 
@@ -56,10 +54,11 @@ class BucketRows:
         self._count = count + 1
         return count
 
-    def take(self, rows: Sequence[int]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    def take(
+        self, rows: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
         """Buckets and signs of rows, each of shape (len(rows), width)."""
-        index = np.array(rows, dtype=np.int64)
-        return self._buckets[index], self._signs[index]
+        return self._buckets[rows], self._signs[rows]
 
 
 def signed_buckets(data: bytes, count: int, dimension: int) -> tuple[list[int], list[float]]:
@@ -70,20 +69,16 @@ def signed_buckets(data: bytes, count: int, dimension: int) -> tuple[list[int], 
     return buckets, [_HALF_ROOT if word & 1 else -_HALF_ROOT for word in words]
 
 
-def phases(values: list[float]) -> npt.NDArray[np.float64]:
-    """Features of shape (n, 4) of ``n`` numbers; each row has the squares' sum 2."""
-    try:
-        numbers = np.array(values, dtype=np.float64)
-    except OverflowError:  # integers beyond the largest float
-        numbers = np.array(_bounded(values))
-    if values and (max(values) > _MAX_NUMBER or min(values) < -_MAX_NUMBER):
-        numbers = np.array(_bounded(values))
-    numbers *= _PER_NUMBER_SCALE
-    np.arcsinh(numbers, out=numbers)
-    angles: npt.NDArray[np.float64] = np.multiply.outer(numbers, _FREQUENCIES)
-    angles -= _QUARTER_TURNS  # sin(x) is cos(x - pi / 2)
-    np.cos(angles, out=angles)
-    return angles
+def phases(numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Features of shape (n, 4) of ``n`` numbers, bounded; each row has the squares' sum 2."""
+    high = np.arcsinh(numbers * _PER_NUMBER_SCALE)
+    low = high * _LOW_FREQUENCY
+    features = np.empty((len(numbers), NUMBER_FEATURES))
+    np.cos(low, out=features[:, 0])
+    np.sin(low, out=features[:, 1])
+    np.cos(high, out=features[:, 2])
+    np.sin(high, out=features[:, 3])
+    return features
 
 
 def add_phases(
@@ -98,8 +93,8 @@ def add_phases(
         values: the numbers.
         places: of each, its features' four buckets and signs.
     """
-    if values and (max(values) > _MAX_NUMBER or min(values) < -_MAX_NUMBER):
-        values = _bounded(values)
+    if values and (max(values) > MAX_NUMBER or min(values) < -MAX_NUMBER):
+        values = bounded(values).tolist()
     for value, ((a, b, c, d), (i, j, k, m)) in zip(values, places, strict=True):
         high = asinh(value * _PER_NUMBER_SCALE)
         low = high * _LOW_FREQUENCY
@@ -109,10 +104,18 @@ def add_phases(
         sums[d] += m * sin(high)
 
 
-def _bounded(values: list[float]) -> list[float]:
-    if math.inf in values or -math.inf in values:
-        raise BadInputError("state_data", "holds infinity; numbers in a state must be finite")
-    return [float(max(-_MAX_NUMBER, min(_MAX_NUMBER, value))) for value in values]
+def bounded(values: list[float]) -> npt.NDArray[np.float64]:
+    """Numbers as an array, shape (n,); what is beyond `MAX_NUMBER` becomes that.
+
+    Raises:
+        BadInputError: one is infinite.
+    """
+    if values and (max(values) > MAX_NUMBER or min(values) < -MAX_NUMBER):
+        if math.inf in values or -math.inf in values:
+            raise BadInputError("state_data", "holds infinity; numbers in a state must be finite")
+        # whole numbers may be beyond the largest float
+        values = [float(max(-MAX_NUMBER, min(MAX_NUMBER, value))) for value in values]
+    return np.array(values, dtype=np.float64)
 
 
 def unit_rows(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:

@@ -9,11 +9,16 @@ not decode and is walked leaf by leaf instead (`memory_core.encoder`), with the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from operator import attrgetter
 from typing import Any, Protocol
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from memory_core.features import MAX_NUMBER
 
 __all__ = ["Leaf", "Rows", "Shape"]
 
@@ -155,6 +160,37 @@ class Shape:
             ]
         return known
 
+    def read_all(
+        self, packed: Sequence[bytes]
+    ) -> tuple[tuple[int, ...], npt.NDArray[np.float64], npt.NDArray[np.int64]] | None:
+        """The leaves of states that are all of this shape, with lists of the same lengths.
+
+        Returns:
+            The rows of the numbers (p of them), the numbers of shape (n, p), and the rows of the
+            categories, of shape (n, c); None when a state is of another shape or has a number
+            that is infinite or larger than `MAX_NUMBER`.
+        """
+        n = len(packed)
+        try:
+            states = list(map(self._decode, packed))
+        except msgspec.DecodeError:
+            return None
+        rows, parts = self._numbers, [_matrix(map(self._get_numbers, states), n, float)]
+        if self._lists:
+            columns = list(zip(*map(self._get_lists, states), strict=True))
+            lengths = tuple(map(len, next(zip(*columns, strict=True))))
+            for column, length in zip(columns, lengths, strict=True):
+                if not length or length > _MAX_LISTED or set(map(len, column)) != {length}:
+                    return None
+                parts.append(_matrix(column, n, float))
+            rows = self._rows_by_lengths.get(lengths) or self._list_rows(lengths)
+        held = list(map(self._get_categories, states))
+        chosen = [self._rows_by_categories.get(one) or self._category_rows(one) for one in held]
+        values = np.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
+        if np.abs(values).max(initial=0.0) > MAX_NUMBER:
+            return None
+        return rows, values, _matrix(chosen, n, int)
+
     def _category_rows(self, held: tuple[str | bool | None, ...]) -> tuple[int, ...]:
         rows = tuple(map(self._rows.category_row, self._categories, held))
         if len(self._rows_by_categories) >= _MAX_COMBINATIONS:
@@ -178,6 +214,11 @@ class Shape:
         if len(known) <= _MAX_LEAVES:
             self._rows_by_lengths[lengths] = known
         return known
+
+
+def _matrix(rows: Iterable[Iterable[float]], n: int, kind: type[Any]) -> npt.NDArray[Any]:
+    """``n`` rows of the same length as an array of shape (n, length)."""
+    return np.fromiter(chain.from_iterable(rows), kind).reshape(n, -1)
 
 
 def _getter(places: list[str]) -> Callable[[Any], tuple[Any, ...]]:

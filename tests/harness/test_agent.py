@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from itertools import pairwise
 from time import perf_counter_ns
@@ -106,10 +106,9 @@ class Finite:
         self.agent_id = f"agent_{number}"
         self._left = {False: operations, True: operations}
 
-    def round(self, number: int, *, warmup: bool = False) -> Iterator[Any]:
-        while self._left[warmup]:
-            self._left[warmup] -= 1
-            yield Retrieve(self.agent_id, "w" if warmup else "m")
+    def round(self, number: int, *, warmup: bool = False) -> list[Any]:
+        left, self._left[warmup] = self._left[warmup], 0
+        return [Retrieve(self.agent_id, "w" if warmup else "m")] * left
 
 
 def standard(number: int, rounds: int) -> list[Any]:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -121,6 +122,47 @@ def test_a_state_has_one_vector_however_it_is_encoded(
         np.testing.assert_allclose(
             shuffled, [expected[position] for position in order], rtol=0, atol=1e-6
         )
+
+
+varied = st.fixed_dictionaries(
+    {
+        "x": st.integers(-(2**63), 2**64 - 1)
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.sampled_from([1e300, -1.7e308, 0, -0.0]),
+        "kind": st.sampled_from(["a", "b", ""]) | st.none(),
+        "inside": st.fixed_dictionaries({"alive": st.booleans(), "y": st.floats(-10, 10)}),
+        "near": st.lists(st.integers(0, 9), max_size=2) | st.just([1, 2, 3]),
+    }
+)
+
+
+@given(st.lists(varied, min_size=4, max_size=12), st.booleans())
+def test_states_of_one_shape_have_together_the_vectors_that_they_have_alone(
+    several: list[dict[str, Any]], equal_lists: bool
+):
+    """A batch of one shape is computed at once, with the vectors that each state has alone."""
+    if equal_lists:
+        several = [{**state, "kind": "a", "near": [1, 2]} for state in several]
+    expected = [StateEncoder(16).encode([state])[0] for state in several]
+    encoder = StateEncoder(16)
+    for state in several[:3]:  # shapes met before
+        encoder.encode_packed([pack_state(state)])
+    together = encoder.encode_packed([pack_state(state) for state in several])
+    np.testing.assert_allclose(together, expected, rtol=0, atol=1e-6)
+
+
+def test_a_batch_of_one_shape_is_refused_for_what_is_wrong_in_one_state():
+    """Infinity, NaN and bytes that are no state are found in a batch of one shape too."""
+    good = [pack_state({"x": float(number), "y": [1]}) for number in range(6)]
+    encoder = StateEncoder(16)
+    encoder.encode_packed(good)
+    for wrong in (math.inf, -math.inf, math.nan):
+        payload = msgspec.msgpack.encode({"x": wrong, "y": [1]})
+        with pytest.raises(BadInputError, match="state_data"):
+            encoder.encode_packed([*good, payload])
+    for broken in (good[0] + good[1], b"", good[0][:-1]):
+        with pytest.raises(BadInputError, match="state_data"):
+            encoder.encode_packed([*good, broken])
 
 
 def test_nothing_to_encode_gives_no_vectors():
@@ -271,7 +313,7 @@ HOSTILE: dict[str, Callable[[int], dict[str, Any]]] = {
 @pytest.mark.parametrize("how", HOSTILE)
 def test_what_it_remembers_is_bounded(monkeypatch: pytest.MonkeyPatch, how: str):
     """States that are never alike cost time and not memory, however many there are."""
-    monkeypatch.setattr("memory_core.encoder._MAX_KNOWN", 2_000)
+    monkeypatch.setattr("memory_core.paths._MAX_KNOWN", 2_000)
 
     def use(encoder: StateEncoder) -> None:
         for number in range(600):
@@ -282,8 +324,8 @@ def test_what_it_remembers_is_bounded(monkeypatch: pytest.MonkeyPatch, how: str)
 
 def test_a_batch_and_a_state_of_very_many_leaves_are_bounded_too(monkeypatch: pytest.MonkeyPatch):
     """The bound holds within a batch; of a huge state only the first leaves are taken."""
-    monkeypatch.setattr("memory_core.encoder._MAX_KNOWN", 2_000)
-    monkeypatch.setattr("memory_core.encoder._MAX_LEAVES", 3_000)
+    monkeypatch.setattr("memory_core.paths._MAX_KNOWN", 2_000)
+    monkeypatch.setattr("memory_core.paths._MAX_LEAVES", 3_000)
     several = [HOSTILE["new keys"](number) for number in range(600)]
     packed = [pack_state(state) for state in several]
     assert held_bytes(lambda encoder: encoder.encode_packed(packed)) < 8_000_000

@@ -15,12 +15,14 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
+import msgspec
 from rocksdict import Options, Rdict, WriteOptions
 
 from bench.errors import MeasurementError
 from bench.figures import Measured
 from bench.sizes import BATCH_OPERATIONS, SLICES, THREADS, Sizes
-from harness.workload import RETRIEVES, SEARCH_K, SEARCHES, STATES, Forager, agent_id
+from harness.forager import Forager
+from harness.workload import RETRIEVES, SEARCH_K, SEARCHES, STATES, agent_id
 from memory_core import (
     AgentMemorySystem,
     Done,
@@ -184,7 +186,7 @@ def _operations(forager: Forager, agent: int, sizes: Sizes) -> tuple[list[Operat
 
 def _walk(forager: Forager, agent: int, turn: int) -> list[_State]:
     """The states of an agent's round; rounds are asked for in their order."""
-    states = forager.walk(turn, STATES)
+    states = [msgspec.to_builtins(state) for state in forager.walk(turn, STATES)]
     return [(f"state_{agent}_{turn * STATES + place}", one) for place, one in enumerate(states)]
 
 
