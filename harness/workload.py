@@ -18,7 +18,6 @@ from harness.forager import Forager, pack
 from harness.random_numbers import uniforms
 from harness.trace import ReplaySlice
 from memory_core.ops import Retrieve, Search, Store
-from memory_core.payload import pack_state
 
 __all__ = [
     "RETRIEVES",
@@ -75,9 +74,12 @@ class StandardAgent:
         prefix = f"{'warmup' if warmup else 'state'}_{self._agent}_"
         first = number * STATES
         own = self.agent_id
-        packed = [pack(state) for state in forager.walk(number, STATES)]
-        ids = [f"{prefix}{first + place}" for place in range(STATES)]
-        return _round(own, ids, packed)
+        return _round(
+            [
+                Store(own, f"{prefix}{place}", pack(state))
+                for place, state in enumerate(forager.walk(number, STATES), first)
+            ]
+        )
 
 
 class MixedAgent:
@@ -139,19 +141,16 @@ class ReplayAgent:
         taken = list(islice(self._states[warmup], STATES))
         own = self.agent_id
         first = number * STATES
-        ids, packed = [], []
+        stores = []
         for position, (recorded, state) in enumerate(taken):
             name = recorded if recorded is not None else f"state_{self._agent}_{first + position}"
-            ids.append(f"warmup_{name}" if warmup else name)
-            packed.append(pack_state(state))
-        return _round(own, ids, packed)
+            stores.append(Store.of(own, f"warmup_{name}" if warmup else name, state))
+        return _round(stores)
 
 
-def _round(own: str, ids: list[str], packed: list[bytes]) -> list[_Operation]:
+def _round(stores: list[Store]) -> list[_Operation]:
     """Store all states, retrieve the first ones by id, search with the first ones."""
-    operations: list[_Operation] = [
-        Store(own, state_id, payload) for state_id, payload in zip(ids, packed, strict=True)
-    ]
-    operations += [Retrieve(own, state_id) for state_id in ids[:RETRIEVES]]
-    operations += [Search(own, payload, k=SEARCH_K) for payload in packed[:SEARCHES]]
+    operations: list[_Operation] = [*stores]
+    operations += [Retrieve(one.agent_id, one.state_id) for one in stores[:RETRIEVES]]
+    operations += [Search(one.agent_id, one.payload, k=SEARCH_K) for one in stores[:SEARCHES]]
     return operations
