@@ -39,8 +39,8 @@ class MemoryConfig:
         im_capacity: the same for the intermediate tier; what leaves it goes to the long-term
             tier, which has no limit.
         max_state_bytes: largest packed state that is accepted.
-        payload_cache_bytes: bound on recently stored states that are kept in memory, so that
-            reading them costs no database look-up.
+        payload_cache_bytes: bound on packed states that are held in memory, so that reading them
+            costs no database look-up; 0 holds none.
         write_buffer_bytes: RocksDB's memtable for each tier; larger means fewer, larger flushes.
         block_cache_bytes: RocksDB's cache of what it read from disk, shared by the tiers.
 

@@ -7,8 +7,7 @@ commit that fails has the store make them again.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from memory_core.config import MemoryConfig
-from memory_core.encoder import Encoder, StateEncoder
 from memory_core.errors import (
     BadInputError,
     CorruptionError,
@@ -47,11 +45,12 @@ from memory_core.ops import (
     validate,
 )
 from memory_core.payload import check_packed
-from memory_core.payload_cache import PayloadCache
+from memory_core.payload_budget import PayloadBudget
 from memory_core.recent_vectors import RecentVectors
-from memory_core.record import HEADER, payload_of
+from memory_core.record import make_value, parts_of, with_vector
 from memory_core.tables import Tables
 from memory_core.tiering import demotion_count, lowest_retention, retention, transition_count
+from memory_core.vectors import Vectorizer
 
 __all__ = ["Applied", "Execution"]
 
@@ -70,6 +69,9 @@ class Applied:
     writes: list[int] = field(default_factory=list)
     # values that this batch has written and the database does not have yet, by key
     pending: dict[bytes, bytes] = field(default_factory=dict)
+    # packed states that the tables hold since this batch
+    held: int = 0
+    held_bytes: int = 0
 
 
 class Execution:
@@ -78,23 +80,19 @@ class Execution:
     def __init__(
         self,
         config: MemoryConfig,
-        encoder: Encoder,
+        vectorizer: Vectorizer,
         log: Log,
         tables: Tables,
-        cache: PayloadCache,
+        budget: PayloadBudget,
     ) -> None:
         self._config = config
-        self._encoder = encoder
-        # The default encoder reads packed states; one of the user's is given mappings.
-        self._encode_packed: Callable[[Sequence[bytes]], Any] = (
-            encoder.encode_packed if isinstance(encoder, StateEncoder) else self._check_and_encode
-        )
-        self._dimension = encoder.dimension
+        self._vectorizer = vectorizer
+        self._dimension = vectorizer.dimension
         self._log = log
         self._tables = tables
-        self._cache = cache
-        self._searcher = Searcher(encoder.dimension)
-        self._recent = RecentVectors(encoder.dimension)
+        self._budget = budget
+        self._searcher = Searcher(vectorizer.dimension)
+        self._recent = RecentVectors(vectorizer.dimension)
         self._capacities = (config.stm_capacity, config.im_capacity)
 
     def run(self, operations: Sequence[Operation], now_ns: int, refusal: str | None) -> Applied:
@@ -108,7 +106,6 @@ class Execution:
         applied = Applied([None] * len(operations), self._log.batch())
         results = applied.results
         vectors = self._vectors(operations, results)
-        stored_bytes = 0
         for position, operation in enumerate(operations):
             if results[position] is not None:
                 continue
@@ -139,11 +136,10 @@ class Execution:
                         applied,
                     )
                     results[position] = DONE
-                    stored_bytes += len(operation.payload)  # type: ignore[arg-type, union-attr]
                 else:
                     results[position] = self._transition(operation, applied)  # type: ignore[arg-type]
-        if applied.pending:
-            self._cache.account(len(applied.pending), stored_bytes)
+        if applied.held:
+            self._budget.add(applied.held, applied.held_bytes, self._tables.agents)
         return applied
 
     def _vectors(
@@ -173,7 +169,7 @@ class Execution:
                     else:
                         vectors[position] = known
                     continue
-                vectors[position] = self._ready_vector(ready)
+                vectors[position] = self._vectorizer.ready(ready)
                 if kind is Store:  # no encoder will look at it
                     check_packed(payload)
             except BadInputError as error:
@@ -192,7 +188,7 @@ class Execution:
         """Encode the states of the operations at ``owners``."""
         payloads: list[bytes] = [operations[owner].payload for owner in owners]  # type: ignore[union-attr, misc]
         try:
-            matrix = self._encode_packed(payloads)
+            matrix = self._vectorizer.encode(payloads)
         except Exception as error:  # noqa: BLE001 - an encoder of the user's raises what it likes
             if len(owners) > 1:  # one by one, so that only what is wrong fails
                 for owner in owners:
@@ -208,44 +204,31 @@ class Execution:
         vectors.update(zip(owners, matrix, strict=True))
         self._recent.put(payloads, matrix)
 
-    def _check_and_encode(self, payloads: Sequence[bytes]) -> Any:
-        matrix = self._encoder.encode([check_packed(payload) for payload in payloads])
-        return _checked_matrix(matrix, len(payloads), self._dimension)
-
-    def _ready_vector(self, data: bytes) -> _Vector:
-        if len(data) != 4 * self._dimension:
-            raise BadInputError(
-                "vector",
-                f"has {len(data) // 4} dimensions, but this database has {self._dimension}",
-            )
-        # squares of any float32 are well within float64
-        vector = np.frombuffer(data, np.float32).astype(np.float64)
-        norm = math.sqrt(float(vector @ vector))
-        if not math.isfinite(norm):
-            raise BadInputError("vector", "holds NaN or infinity; its numbers must be finite")
-        if norm == 0.0:
-            raise BadInputError("vector", "is all zeros, which has no direction")
-        return (vector / norm).astype(np.float32)
-
     def _store(self, operation: Store, vector: _Vector, now_ns: int, applied: Applied) -> None:
         state_id, payload, tables = operation.state_id, operation.payload, self._tables
         memories = tables.agents.get(operation.agent_id) or tables.agent(operation.agent_id)
         key = memories.prefix + state_id.encode()
         batch, (table, im, ltm) = applied.batch, memories.tables
         if im is not None or ltm is not None:
-            tier = memories.find(state_id)
-            if tier is not None and tier != _STM:
-                memories.table(tier).remove(state_id)
-                batch.delete(tier, key)
+            found = memories.find(state_id)
+            if found is not None and found[0] != _STM:
+                found[1].remove(state_id)
+                batch.delete(found[0], key)
         tables.sequence = sequence = tables.sequence + 1
         importance = operation.importance
-        value = HEADER.pack(sequence, now_ns, importance, 0) + vector.tobytes() + payload
+        written = operation.vector is not None or not self._vectorizer.is_reproducible
+        applied.pending[key] = value = make_value(
+            sequence, now_ns, importance, vector.tobytes() if written else None, payload
+        )
         batch.put(_STM, key, value)
-        applied.pending[key] = value
-        self._cache.young[key] = payload
         if table is None:
             table = memories.table(_STM)
-        table.put(state_id, vector, sequence, importance)
+        if self._budget.is_open:
+            applied.held += 1
+            applied.held_bytes += len(payload)
+            table.put(state_id, vector, sequence, importance, payload)
+        else:
+            table.put(state_id, vector, sequence, importance, None)
         if len(table.ids) > self._capacities[_STM]:
             self._make_room(memories, _STM, applied)
 
@@ -265,8 +248,14 @@ class Execution:
         values = self._values(tier, keys, applied)
         for state_id, key, value in zip(state_ids, keys, values, strict=True):
             row = table.rows[state_id]
+            vector = table.index.vectors[row]
+            value = with_vector(value, vector.tobytes())  # noqa: PLW2901
             below.put(
-                state_id, table.index.vectors[row], table.sequences[row], table.importances[row]
+                state_id,
+                vector,
+                table.sequences[row],
+                table.importances[row],
+                table.payloads[row],
             )
             table.remove(state_id)
             applied.batch.delete(tier, key)
@@ -290,19 +279,30 @@ class Execution:
             values.append(value)
         return values
 
-    def _payload(self, tier: int, key: bytes, applied: Applied) -> bytes:
-        return payload_of(self._values(tier, [key], applied)[0], self._dimension)
+    def _read(
+        self, memories: AgentMemories, tier: int, table: TierTable, row: int, applied: Applied
+    ) -> bytes:
+        """The packed state of a memory, from the database; it is held from now on."""
+        key = memories.prefix + table.ids[row].encode()
+        try:
+            payload = parts_of(self._values(tier, [key], applied)[0], self._dimension)[2]
+        except ValueError as error:
+            raise CorruptionError(self._log.path, f"the record {key!r} is none: {error}") from None
+        if self._budget.is_open:
+            table.payloads[row] = payload
+            applied.held += 1
+            applied.held_bytes += len(payload)
+        return payload
 
     def _retrieve(self, operation: Retrieve, applied: Applied) -> Result:
         memories = self._tables.agents.get(operation.agent_id)
-        if memories is None:
+        found = None if memories is None else memories.find(operation.state_id)
+        if memories is None or found is None:
             return MISSING
-        state_id = operation.state_id
-        tier = memories.find(state_id)
-        if tier is None or (operation.tier != "all" and operation.tier != TIERS[tier]):
+        tier, table, row = found
+        if operation.tier != "all" and operation.tier != TIERS[tier]:
             return MISSING
-        key = memories.prefix + state_id.encode()
-        payload = self._cache.get(key) or self._payload(tier, key, applied)
+        payload = table.payloads[row] or self._read(memories, tier, table, row, applied)
         return Record(payload, TIERS[tier])
 
     def _search(self, operation: Search, query: _Vector, applied: Applied) -> Result:
@@ -320,14 +320,10 @@ class Execution:
         if operation.tier == "all":
             found.sort(key=_score, reverse=True)
             del found[operation.k :]
-        prefix = memories.prefix
-        cached = self._cache.get
         hits = []
         for score, tier, row, table in found:
-            state_id = table.ids[row]
-            key = prefix + state_id.encode()
-            payload = cached(key) or self._payload(tier, key, applied)
-            hits.append(Hit(state_id, score, TIERS[tier], payload))
+            payload = table.payloads[row] or self._read(memories, tier, table, row, applied)
+            hits.append(Hit(table.ids[row], score, TIERS[tier], payload))
         return Hits(hits)
 
     def _transition(self, operation: Transition, applied: Applied) -> Result:
@@ -364,19 +360,6 @@ class Execution:
 
 def _score(found: tuple[float, int, int, TierTable]) -> float:
     return found[0]
-
-
-def _checked_matrix(given: Any, count: int, dimension: int) -> _Vector:
-    """What an encoder gave, in unit rows of shape (count, dimension)."""
-    matrix: npt.NDArray[np.float64] = np.asarray(given, dtype=np.float64)
-    if matrix.shape != (count, dimension):
-        raise BadInputError(
-            "encoder", f"gave the shape {matrix.shape}; it must be ({count}, {dimension})"
-        )
-    norms = np.sqrt(np.einsum("ij,ij->i", matrix, matrix))
-    if not np.isfinite(norms).all() or norms.min() == 0.0:
-        raise BadInputError("encoder", "gave a vector that is zero or not finite")
-    return np.asarray(matrix / norms[:, None], np.float32)
 
 
 def _state_field(operation: Operation) -> str:

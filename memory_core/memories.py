@@ -1,6 +1,7 @@
-"""What a store keeps in memory of one agent: where each memory is, and its vector.
+"""What a store keeps in memory of one agent: where each memory is, its vector, and its state.
 
-All of it can be rebuilt from RocksDB. A memory is in exactly one tier.
+All of it can be rebuilt from RocksDB. A memory is in exactly one tier. Its packed state is here
+while the store's `memory_core.payload_budget` allows it.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ __all__ = ["AgentMemories", "TierTable"]
 class TierTable:
     """The memories of one agent in one tier: rows of ids, order, importance and vectors."""
 
-    __slots__ = ("ids", "importances", "index", "rows", "sequences")
+    __slots__ = ("ids", "importances", "index", "payloads", "rows", "sequences")
 
     def __init__(self, dimension: int) -> None:
         self.ids: list[str] = []
+        self.payloads: list[bytes | None] = []
         self.rows: dict[str, int] = {}
         self.sequences = array("q")
         self.importances = array("f")
@@ -33,17 +35,24 @@ class TierTable:
         return len(self.ids)
 
     def put(
-        self, state_id: str, vector: npt.NDArray[np.float32], sequence: int, importance: float
+        self,
+        state_id: str,
+        vector: npt.NDArray[np.float32],
+        sequence: int,
+        importance: float,
+        payload: bytes | None,
     ) -> None:
         """Insert a memory, or replace the one of that id."""
         row = self.rows.get(state_id)
         if row is None:
             self.rows[state_id] = self.index.add(vector)
             self.ids.append(state_id)
+            self.payloads.append(payload)
             self.sequences.append(sequence)
             self.importances.append(importance)
         else:
             self.index.replace(row, vector)
+            self.payloads[row] = payload
             self.sequences[row] = sequence
             self.importances[row] = importance
 
@@ -52,12 +61,20 @@ class TierTable:
         row = self.rows.pop(state_id)
         self.index.remove(row)
         last_id, last_sequence = self.ids.pop(), self.sequences.pop()
-        last_importance = self.importances.pop()
+        last_importance, last_payload = self.importances.pop(), self.payloads.pop()
         if last_id != state_id:
             self.ids[row] = last_id
             self.rows[last_id] = row
             self.sequences[row] = last_sequence
             self.importances[row] = last_importance
+            self.payloads[row] = last_payload
+
+    def forget_payloads(self) -> tuple[int, int]:
+        """Hold no packed states; how many and how many bytes were held."""
+        held = [payload for payload in self.payloads if payload is not None]
+        if held:
+            self.payloads = [None] * len(self.ids)
+        return len(held), sum(map(len, held))
 
 
 class AgentMemories:
@@ -77,11 +94,13 @@ class AgentMemories:
             table = self.tables[tier] = TierTable(self._dimension)
         return table
 
-    def find(self, state_id: str) -> int | None:
-        """The tier that holds ``state_id``, or None."""
+    def find(self, state_id: str) -> tuple[int, TierTable, int] | None:
+        """Tier, its table and the row that hold ``state_id``, or None."""
         for tier, table in enumerate(self.tables):
-            if table is not None and state_id in table.rows:
-                return tier
+            if table is not None:
+                row = table.rows.get(state_id)
+                if row is not None:
+                    return tier, table, row
         return None
 
     def held(self, tier: int) -> int:

@@ -12,21 +12,35 @@ the ids hold. A value is a header, the vector and the packed state::
     uint64 little-endian   sequence: the store's count of stores when this was stored
     int64                  stored_ns: wall clock, nanoseconds since the epoch
     float32                importance
-    uint32                 flags, zero
+    uint32                 flags: 1 when there is no vector
     float32 x dimension    vector, unit length
     bytes                  packed state
 
-The tier is the column family that holds the record.
+A vector that the default encoder made is left out while the memory is short-term: it follows
+from the state, and writing less is most of what makes a store faster. The tier is the column
+family that holds the record.
 """
 
 from __future__ import annotations
 
 import struct
 
-__all__ = ["FORMAT_VERSION", "HEADER", "agent_prefix", "ids_of", "payload_of", "vector_of"]
+__all__ = [
+    "FORMAT_VERSION",
+    "NO_VECTOR",
+    "Header",
+    "agent_prefix",
+    "ids_of",
+    "make_value",
+    "parts_of",
+    "with_vector",
+]
 
 FORMAT_VERSION = 1
-HEADER = struct.Struct("<QqfI")
+NO_VECTOR = 1
+_HEADER = struct.Struct("<QqfI")
+# sequence, stored_ns, importance, flags
+Header = tuple[int, int, float, int]
 
 
 def agent_prefix(agent_id: str) -> bytes:
@@ -43,11 +57,34 @@ def ids_of(key: bytes) -> tuple[str, str]:
     return key[2 : 2 + length].decode(), key[2 + length :].decode()
 
 
-def vector_of(value: bytes, dimension: int) -> memoryview:
-    """The vector's bytes in a value."""
-    return memoryview(value)[HEADER.size : HEADER.size + 4 * dimension]
+def make_value(
+    sequence: int, stored_ns: int, importance: float, vector: bytes | None, payload: bytes
+) -> bytes:
+    """A record's value; ``vector`` float32 bytes, or None to leave it out."""
+    if vector is None:
+        return _HEADER.pack(sequence, stored_ns, importance, NO_VECTOR) + payload
+    return _HEADER.pack(sequence, stored_ns, importance, 0) + vector + payload
 
 
-def payload_of(value: bytes, dimension: int) -> bytes:
-    """The packed state in a value."""
-    return value[HEADER.size + 4 * dimension :]
+def parts_of(value: bytes, dimension: int) -> tuple[Header, bytes | None, bytes]:
+    """Header, vector and packed state of a value. Raises ValueError when it is none."""
+    if len(value) < _HEADER.size:
+        raise ValueError("it is cut short")
+    header = _HEADER.unpack_from(value)
+    flags = header[3]
+    if flags == NO_VECTOR:
+        return header, None, value[_HEADER.size :]
+    if flags:
+        raise ValueError(f"it has the unknown flags {flags:#x}")
+    end = _HEADER.size + 4 * dimension
+    if len(value) < end:
+        raise ValueError("it is cut short")
+    return header, value[_HEADER.size : end], value[end:]
+
+
+def with_vector(value: bytes, vector: bytes) -> bytes:
+    """The value with the vector in it; unchanged when it has one."""
+    sequence, stored_ns, importance, flags = _HEADER.unpack_from(value)
+    if flags != NO_VECTOR:
+        return value
+    return make_value(sequence, stored_ns, importance, vector, value[_HEADER.size :])

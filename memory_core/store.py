@@ -34,9 +34,10 @@ from memory_core.execution import Execution
 from memory_core.group_commit import GroupCommit
 from memory_core.log import Log
 from memory_core.ops import Failure, Operation, Result
-from memory_core.payload_cache import PayloadCache
+from memory_core.payload_budget import PayloadBudget
 from memory_core.record import FORMAT_VERSION
 from memory_core.tables import Tables
+from memory_core.vectors import Vectorizer
 
 __all__ = ["MemoryStore"]
 
@@ -82,13 +83,14 @@ class MemoryStore:
         self._log = Log(self.path, config)
         try:
             _check_identity(self._log, self.encoder)
+            self._vectorizer = Vectorizer(self.encoder)
             self._tables = Tables(config.dimension)
-            self._tables.load(self._log)
+            self._tables.load(self._log, self._vectorizer.encode)
         except BaseException:
             self._log.close()
             raise
-        self._cache = PayloadCache(config.payload_cache_bytes)
-        self._execution = Execution(config, self.encoder, self._log, self._tables, self._cache)
+        self._budget = PayloadBudget(config.payload_cache_bytes)
+        self._execution = Execution(config, self._vectorizer, self._log, self._tables, self._budget)
         self._commit = GroupCommit(self._run)
         self._refusal: str | None = None
         self._stale = False
@@ -229,9 +231,9 @@ class MemoryStore:
 
     def _make_again(self) -> None:
         """Bring the tables back to what the database holds."""
-        self._cache.clear()
+        self._budget.clear()
         self._tables.clear()
-        self._tables.load(self._log)
+        self._tables.load(self._log, self._vectorizer.encode)
         self._stale = False
 
 

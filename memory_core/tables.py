@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
-from memory_core.errors import CorruptionError
+from memory_core.errors import BadInputError, CorruptionError
 from memory_core.log import Log
-from memory_core.memories import AgentMemories
+from memory_core.memories import AgentMemories, TierTable
 from memory_core.ops import TIERS, Counts
-from memory_core.record import HEADER, ids_of, vector_of
+from memory_core.record import ids_of, parts_of
 
 __all__ = ["Tables"]
+
+_ENCODED_TOGETHER = 1_024
+# key, table, state id, sequence, importance
+_Place = tuple[bytes, TierTable, str, int, float]
 
 
 class Tables:
@@ -31,12 +36,20 @@ class Tables:
             memories = self.agents[agent_id] = AgentMemories(agent_id, self._dimension)
         return memories
 
-    def load(self, log: Log) -> None:
-        """Fill the tables from the database. Raises CorruptionError."""
+    def load(self, log: Log, encode: Callable[[Sequence[bytes]], Any]) -> None:
+        """Fill the tables from the database.
+
+        Args:
+            log: the database.
+            encode: packed states to vectors of shape (n, dim), for records without a vector.
+
+        Raises:
+            CorruptionError: a record cannot be read.
+        """
         for tier in range(len(TIERS)):
             # closed here: left open in an error's traceback it would keep the database locked
             with contextlib.closing(log.scan(tier)) as records:
-                self._load(log, tier, records)
+                self._load(log, tier, records, encode)
 
     def clear(self) -> None:
         """Forget all agents; the number of the last store stays."""
@@ -50,16 +63,55 @@ class Tables:
             chosen = list(self.agents.values())
         return Counts(*(sum(one.held(tier) for one in chosen) for tier in range(len(TIERS))))
 
-    def _load(self, log: Log, tier: int, records: Iterator[tuple[bytes, bytes]]) -> None:
-        vector_bytes = 4 * self._dimension
+    def _load(
+        self,
+        log: Log,
+        tier: int,
+        records: Iterator[tuple[bytes, bytes]],
+        encode: Callable[[Sequence[bytes]], Any],
+    ) -> None:
+        bare: list[_Place] = []
+        payloads: list[bytes] = []
         for key, value in records:
-            if len(value) < HEADER.size + vector_bytes:
-                raise CorruptionError(log.path, f"the record {key!r} in {TIERS[tier]} is cut short")
-            sequence, _, importance, _ = HEADER.unpack_from(value)
-            vector = np.frombuffer(vector_of(value, self._dimension), np.float32)
             try:
                 agent_id, state_id = ids_of(key)
+                (sequence, _, importance, _), vector, payload = parts_of(value, self._dimension)
             except ValueError as error:
-                raise CorruptionError(log.path, f"the key {key!r} is none: {error}") from None
-            self.agent(agent_id).table(tier).put(state_id, vector, sequence, importance)
+                raise _damaged(log, tier, key, error) from None
             self.sequence = max(self.sequence, sequence)
+            table = self.agent(agent_id).table(tier)
+            if vector is not None:
+                array = np.frombuffer(vector, np.float32)
+                table.put(state_id, array, sequence, importance, None)
+                continue
+            bare.append((key, table, state_id, sequence, importance))
+            payloads.append(payload)
+            if len(bare) == _ENCODED_TOGETHER:
+                self._put_encoded(log, tier, bare, payloads, encode)
+        self._put_encoded(log, tier, bare, payloads, encode)
+
+    def _put_encoded(
+        self,
+        log: Log,
+        tier: int,
+        places: list[_Place],
+        payloads: list[bytes],
+        encode: Callable[[Sequence[bytes]], Any],
+    ) -> None:
+        """Put memories whose vectors follow from their states; both lists are emptied."""
+        if not places:
+            return
+        try:
+            vectors = encode(payloads)
+        except BadInputError as error:
+            raise _damaged(log, tier, places[0][0], error) from None
+        for (_, table, state_id, sequence, importance), vector in zip(places, vectors, strict=True):
+            table.put(state_id, vector, sequence, importance, None)
+        places.clear()
+        payloads.clear()
+
+
+def _damaged(log: Log, tier: int, key: bytes, error: Exception) -> CorruptionError:
+    return CorruptionError(
+        log.path, f"the record {key!r} in {TIERS[tier]}, or one soon after it, is none: {error}"
+    )

@@ -29,6 +29,7 @@ from memory_core import (
     MemoryStore,
     Store,
 )
+from memory_core.record import agent_prefix
 
 
 def run(script: str, *arguments: object) -> str:
@@ -404,3 +405,26 @@ def test_the_clock_that_is_stored_is_the_one_that_was_given(tmp_path: Path):
     with MemoryStore(MemoryConfig(path=tmp_path), clock=clock) as store:
         store.execute([Store("a", "s", b"\x80"), Store("a", "t", b"\x80")])
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        bytes(23),
+        bytes(24),  # announces a vector
+        bytes(20) + b"\1\0\0\0",  # no vector and no state
+        bytes(20) + b"\1\0\0\0" + b"\xff",
+        bytes(20) + b"\2\0\0\0" + bytes(100),  # flags of a later release
+    ],
+)
+def test_a_record_that_is_none_is_damage(tmp_path: Path, value: bytes):
+    """A value that no release of ours wrote is named as damage, with its key, when opening."""
+    config = MemoryConfig(path=tmp_path / "db", dimension=8)
+    with MemoryStore(config) as store:
+        store.execute([Store.of("a", "s", {"x": 1})])
+        batch = store._log.batch()
+        batch.put(0, agent_prefix("a") + b"bad", value)
+        store._log.write(batch)
+    with pytest.raises(CorruptionError, match="bad"):
+        MemoryStore(config)

@@ -201,10 +201,10 @@ class GatedEncoder(StateEncoder):
         super().__init__(8)
         self.arrived, self.gate = threading.Event(), threading.Event()
 
-    def encode_packed(self, payloads: Any) -> Any:
+    def encode(self, states: Any) -> Any:
         self.arrived.set()
         self.gate.wait(30)
-        return super().encode_packed(payloads)
+        return super().encode(states)
 
 
 def test_closing_among_others_batches_closes_and_fails_only_what_comes_too_late(tmp_path: Path):

@@ -36,7 +36,7 @@ from memory_core import (
     Search,
     Store,
 )
-from memory_core.record import HEADER
+from memory_core.record import make_value
 
 __all__ = ["batches", "calls", "single_stores"]
 
@@ -199,7 +199,7 @@ def _slices(agent: int, count: int) -> list[list[_State]]:
 
 
 def _value(state: dict[str, Any]) -> bytes:
-    return bytes(HEADER.size + 4 * MemoryConfig().dimension) + Store.of("-", "-", state).payload
+    return make_value(1, 0, 0.5, None, Store.of("-", "-", state).payload)
 
 
 @contextlib.contextmanager
