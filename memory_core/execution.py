@@ -103,7 +103,7 @@ class Execution:
             now_ns: wall clock, stored with each memory.
             refusal: why writes are refused, or None.
         """
-        applied = Applied([None] * len(operations), self._log.batch())
+        applied = Applied([None] * len(operations), Batch())
         results = applied.results
         vectors = self._vectors(operations, results)
         for position, operation in enumerate(operations):

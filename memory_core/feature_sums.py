@@ -1,7 +1,7 @@
 """The features of many states' leaves, summed into unit vectors.
 
 States of one shape are computed together, as arrays: numpy's price is paid for a batch and not
-for a state. A single small state is computed in plain Python, which is faster there.
+for a state.
 """
 
 from __future__ import annotations
@@ -9,15 +9,22 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from memory_core.features import BucketRows, add_phases, bounded, phases, unit_rows
+from memory_core.features import (
+    MAX_NUMBER,
+    NUMBER_FEATURES,
+    BucketRows,
+    Projection,
+    bounded,
+    phases,
+    unit_rows,
+)
 
 __all__ = ["FeatureSums", "Leaves"]
 
 _MAX_TAKEN_ROWS = 512
 _MAX_TAKEN = 1_024
-_MAX_PLAIN = 64
-
-_Layout = tuple[list[float], list[tuple[tuple[int, ...], tuple[float, ...]]]]
+_MAX_PROJECTIONS = 32
+_MAX_PROJECTION_NUMBERS = 32_768
 
 
 class Leaves:
@@ -62,7 +69,8 @@ class FeatureSums:
         self._taken: dict[
             tuple[int, ...], tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]
         ] = {}
-        self._layouts: dict[tuple[object, ...], _Layout] = {}
+        self._projections: dict[tuple[int, ...], Projection] = {}
+        self._category_sums: dict[tuple[int, ...], npt.NDArray[np.float64]] = {}
 
     def of_shape(
         self,
@@ -102,8 +110,10 @@ class FeatureSums:
             BadInputError: a number is NaN or infinite.
         """
         dimension, n = self._dimension, len(leaves.category_counts)
-        if n == 1 and sum(map(len, leaves.numbers)) + len(leaves.categories) <= _MAX_PLAIN:
-            return self._of_one(leaves)
+        if n == 1 and leaves.numbers:
+            vectors = self._of_one(leaves)
+            if vectors is not None:
+                return vectors
         flat: list[npt.NDArray[np.int64]] = []
         weights: list[npt.NDArray[np.float64]] = []
         if leaves.categories:
@@ -125,32 +135,37 @@ class FeatureSums:
         )
         return unit_rows(sums.reshape(n, dimension))
 
-    def _of_one(self, leaves: Leaves) -> npt.NDArray[np.float32]:
-        """`of` one state of few leaves: plain Python is faster than numpy there."""
-        rows: tuple[int, ...] = ()
-        values: list[float] = []
-        if leaves.numbers:
-            rows, (_, values) = next(iter(leaves.numbers.items()))
-        key: tuple[object, ...] = (rows, *leaves.categories)
-        layout = self._layouts.get(key)
-        if layout is None:
-            layout = self._layout(rows, leaves.categories)
-            if len(self._layouts) >= _MAX_TAKEN:
-                self._layouts.clear()
-            self._layouts[key] = layout
-        sums = layout[0].copy()
-        add_phases(sums, values, layout[1])
-        return unit_rows(np.array(sums).reshape(1, -1))
+    def _of_one(self, leaves: Leaves) -> npt.NDArray[np.float32] | None:
+        """`of` one state of not too many numbers: one product with a matrix made before."""
+        [(rows, (_, values))] = leaves.numbers.items()
+        if max(values) > MAX_NUMBER or min(values) < -MAX_NUMBER:
+            return None
+        projection = self._projections.get(rows)
+        if projection is None:
+            features = NUMBER_FEATURES * len(rows)
+            if features * (len(rows) + self._dimension) > _MAX_PROJECTION_NUMBERS:
+                return None
+            if len(self._projections) >= _MAX_PROJECTIONS:
+                self._projections.clear()
+            buckets, signs = self._buckets_of(rows)
+            projection = self._projections[rows] = Projection(buckets, signs, self._dimension)
+        sums = projection.sums(values)
+        held = tuple(leaves.categories)
+        categories = self._category_sums.get(held)
+        if categories is None:
+            categories = self._category_sum(held)
+            if len(self._category_sums) >= _MAX_TAKEN:
+                self._category_sums.clear()
+            self._category_sums[held] = categories
+        sums += categories
+        return unit_rows(sums.reshape(1, -1))
 
-    def _layout(self, rows: tuple[int, ...], categories: list[int]) -> _Layout:
-        """What a state's categories add up to, and its numbers' buckets and signs."""
-        buckets, weights = self._categories.take(np.array(categories, np.int64))
-        sums: list[float] = np.bincount(
+    def _category_sum(self, rows: tuple[int, ...]) -> npt.NDArray[np.float64]:
+        buckets, weights = self._categories.take(np.array(rows, np.int64))
+        sums: npt.NDArray[np.float64] = np.bincount(  # type: ignore[assignment]
             buckets.ravel(), weights.ravel(), minlength=self._dimension
-        ).tolist()
-        buckets, signs = self._buckets_of(rows)
-        places = zip(buckets.tolist(), signs.tolist(), strict=True)
-        return sums, [(tuple(where), tuple(sign)) for where, sign in places]
+        )
+        return sums
 
     def _buckets_of(
         self, rows: tuple[int, ...]

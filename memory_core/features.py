@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from hashlib import blake2b
-from math import asinh, cos, sin
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +18,7 @@ __all__ = [
     "MAX_NUMBER",
     "NUMBER_FEATURES",
     "BucketRows",
-    "add_phases",
+    "Projection",
     "bounded",
     "phases",
     "signed_buckets",
@@ -28,7 +27,8 @@ __all__ = [
 
 _PER_NUMBER_SCALE = 1e3
 _LOW_FREQUENCY = math.pi / 56.0  # asinh(1e9 / 0.001) is 28.3: half a turn each side
-# the high frequency is 1, and no factor is written for it
+_FREQUENCIES = (_LOW_FREQUENCY, _LOW_FREQUENCY, 1.0, 1.0)
+_TURNS = (0.0, math.pi / 2, 0.0, math.pi / 2)
 NUMBER_FEATURES = 4
 CATEGORY_FEATURES = 2
 _HALF_ROOT = math.sqrt(0.5)
@@ -81,27 +81,35 @@ def phases(numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return features
 
 
-def add_phases(
-    sums: list[float],
-    values: list[float],
-    places: list[tuple[tuple[int, ...], tuple[float, ...]]],
-) -> None:
-    """Add the features of numbers to buckets, one by one.
+class Projection:
+    """`phases` of one state's numbers, summed into their buckets: two small matrix products.
 
     Args:
-        sums: the buckets.
-        values: the numbers.
-        places: of each, its features' four buckets and signs.
+        buckets: of the features of ``p`` numbers, shape (p, 4).
+        signs: of the same shape.
+        dimension: how many buckets there are.
     """
-    if values and (max(values) > MAX_NUMBER or min(values) < -MAX_NUMBER):
-        values = bounded(values).tolist()
-    for value, ((a, b, c, d), (i, j, k, m)) in zip(values, places, strict=True):
-        high = asinh(value * _PER_NUMBER_SCALE)
-        low = high * _LOW_FREQUENCY
-        sums[a] += i * cos(low)
-        sums[b] += j * sin(low)
-        sums[c] += k * cos(high)
-        sums[d] += m * sin(high)
+
+    __slots__ = ("_frequencies", "_sums", "_turns")
+
+    def __init__(
+        self, buckets: npt.NDArray[np.int64], signs: npt.NDArray[np.float64], dimension: int
+    ) -> None:
+        p = len(buckets)
+        self._frequencies = np.kron(np.eye(p), np.array(_FREQUENCIES)[:, None])
+        self._turns = np.tile(_TURNS, p)
+        self._sums = np.zeros((NUMBER_FEATURES * p, dimension))
+        self._sums[np.arange(NUMBER_FEATURES * p), buckets.ravel()] = signs.ravel()
+
+    def sums(self, values: list[float]) -> npt.NDArray[np.float64]:
+        """The buckets of ``p`` numbers, bounded; shape (dimension,)."""
+        numbers = np.array(values, np.float64)
+        numbers *= _PER_NUMBER_SCALE
+        features: npt.NDArray[np.float64] = self._frequencies.dot(np.arcsinh(numbers, numbers))
+        features -= self._turns  # sin(x) is cos(x - pi / 2)
+        np.cos(features, features)
+        sums: npt.NDArray[np.float64] = features.dot(self._sums)
+        return sums
 
 
 def bounded(values: list[float]) -> npt.NDArray[np.float64]:

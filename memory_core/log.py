@@ -20,7 +20,6 @@ from typing import Any
 from rocksdict import (
     BlockBasedOptions,
     Cache,
-    ColumnFamily,
     DBCompressionType,
     DBRecoveryMode,
     Options,
@@ -47,26 +46,23 @@ _MEMTABLES_OF_LOG = 4
 
 
 class Batch:
-    """Writes that become durable together or not at all."""
+    """Writes that become durable together or not at all, in their order."""
 
-    __slots__ = ("_batch", "_delete", "_handles", "_put")
+    __slots__ = ("writes",)
 
-    def __init__(self, handles: list[ColumnFamily]) -> None:
-        self._batch = WriteBatch(raw_mode=True)
-        self._put = self._batch.put
-        self._delete = self._batch.delete
-        self._handles = handles
+    def __init__(self) -> None:
+        self.writes: list[tuple[int, bytes, bytes | None]] = []
 
     def put(self, tier: int, key: bytes, value: bytes) -> None:
         """Set a key in a tier's column family."""
-        self._put(key, value, self._handles[tier])
+        self.writes.append((tier, key, value))
 
     def delete(self, tier: int, key: bytes) -> None:
         """Take a key out of a tier's column family."""
-        self._delete(key, self._handles[tier])
+        self.writes.append((tier, key, None))
 
     def __len__(self) -> int:
-        return self._batch.len()
+        return len(self.writes)
 
 
 class Log:
@@ -110,19 +106,33 @@ class Log:
             self._handles = [self._db.get_column_family_handle(tier) for tier in TIERS]
         _open_logs.add(self)
 
-    def batch(self) -> Batch:
-        """An empty write batch."""
-        return Batch(self._handles)
-
     def write(self, batch: Batch) -> None:
         """Hand a batch to the operating system, whole. Raises DatabaseError, StorageFullError."""
-        with _translated(self.path):
-            self._db.write(batch._batch)
+        try:
+            if len(batch.writes) == 1:  # what a single call writes
+                [(tier, key, value)] = batch.writes
+                if value is not None:
+                    self._families[tier].put(key, value)
+                else:
+                    self._families[tier].delete(key)
+                return
+            handles, together = self._handles, WriteBatch(raw_mode=True)
+            put = together.put
+            for tier, key, value in batch.writes:
+                if value is not None:
+                    put(key, value, handles[tier])
+                else:
+                    together.delete(key, handles[tier])
+            self._db.write(together)
+        except Exception as error:  # noqa: BLE001 - rocksdict raises nothing narrower
+            raise _in_our_words(self.path, str(error)) from None
 
     def sync(self) -> None:
         """Wait until the disk has all that was written. Raises as `write` does."""
-        with _translated(self.path):
+        try:
             self._db.flush_wal(True)
+        except Exception as error:  # noqa: BLE001 - rocksdict raises nothing narrower
+            raise _in_our_words(self.path, str(error)) from None
 
     def get(self, tier: int, key: bytes) -> bytes | None:
         """The value of a key in a tier. Raises CorruptionError."""

@@ -20,7 +20,8 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from memory_core.config import MemoryConfig
 from memory_core.encoder import Encoder, StateEncoder
@@ -45,8 +46,7 @@ __all__ = ["MemoryStore"]
 _MAX_LANES = 100_000
 
 
-@dataclass(slots=True, eq=False)
-class _Work:
+class _Work(msgspec.Struct, eq=False):
     """One caller's batch, and what came of it; times are of the monotonic clock."""
 
     operations: Sequence[Operation]
@@ -54,7 +54,7 @@ class _Work:
     number: int
     closes: bool = False
     error: Exception | None = None
-    results: list[Result] = field(default_factory=list)
+    results: list[Result] = []
     started_ns: int = 0
     finished_ns: int = 0
 
