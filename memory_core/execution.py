@@ -12,14 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from memory_core.config import MemoryConfig
 from memory_core.errors import (
-    BadInputError,
     CorruptionError,
     DatabaseError,
-    MemoryCoreError,
     UnavailableError,
 )
 from memory_core.index import Searcher
@@ -29,7 +26,6 @@ from memory_core.ops import (
     DONE,
     MISSING,
     TIERS,
-    Describe,
     Described,
     Failure,
     Hit,
@@ -42,11 +38,9 @@ from memory_core.ops import (
     Search,
     Store,
     Transition,
-    validate,
 )
-from memory_core.payload import check_packed
 from memory_core.payload_budget import PayloadBudget
-from memory_core.recent_vectors import RecentVectors
+from memory_core.preparation import Preparation, Vector
 from memory_core.record import make_value, parts_of, with_vector
 from memory_core.tables import Tables
 from memory_core.tiering import demotion_count, lowest_retention, retention, transition_count
@@ -56,8 +50,6 @@ __all__ = ["Applied", "Execution"]
 
 _STM = 0
 _TIER_NUMBERS = {**{tier: (number,) for number, tier in enumerate(TIERS)}, "all": (0, 1, 2)}
-
-_Vector = npt.NDArray[np.float32]
 
 
 @dataclass(slots=True)
@@ -86,13 +78,13 @@ class Execution:
         budget: PayloadBudget,
     ) -> None:
         self._config = config
-        self._vectorizer = vectorizer
+        self._preparation = Preparation(vectorizer, config.max_state_bytes)
+        self._is_reproducible = vectorizer.is_reproducible
         self._dimension = vectorizer.dimension
         self._log = log
         self._tables = tables
         self._budget = budget
         self._searcher = Searcher(vectorizer.dimension)
-        self._recent = RecentVectors(vectorizer.dimension)
         self._capacities = (config.stm_capacity, config.im_capacity)
 
     def run(self, operations: Sequence[Operation], now_ns: int, refusal: str | None) -> Applied:
@@ -103,108 +95,39 @@ class Execution:
             now_ns: wall clock, stored with each memory.
             refusal: why writes are refused, or None.
         """
-        applied = Applied([None] * len(operations), Batch())
-        results = applied.results
-        vectors = self._vectors(operations, results)
+        results, vectors = self._preparation.prepare(operations)
+        applied = Applied(results, Batch())
         for position, operation in enumerate(operations):
             if results[position] is not None:
                 continue
-            kind = type(operation)
-            if kind is Retrieve or kind is Search:
-                try:
-                    if kind is Retrieve:
-                        results[position] = self._retrieve(operation, applied)  # type: ignore[arg-type]
-                    else:
-                        results[position] = self._search(
-                            operation,  # type: ignore[arg-type]
-                            vectors[position],
-                            applied,
-                        )
-                except DatabaseError as error:
-                    results[position] = Failure.of(error)
-            elif kind is Describe:
-                results[position] = self._describe(operation.agent_id)
-            elif refusal is not None:
-                results[position] = Failure.of(UnavailableError(refusal))
-            else:
+            kind: Any = type(operation)
+            vector: Any = vectors[position]
+            one: Any = operation
+            if kind is Store or kind is Transition:
+                if refusal is not None:
+                    results[position] = Failure.of(UnavailableError(refusal))
+                    continue
                 applied.writes.append(position)
                 if kind is Store:
-                    self._store(
-                        operation,  # type: ignore[arg-type]
-                        vectors[position],
-                        now_ns,
-                        applied,
-                    )
+                    self._store(one, vector, now_ns, applied)
                     results[position] = DONE
                 else:
-                    results[position] = self._transition(operation, applied)  # type: ignore[arg-type]
+                    results[position] = self._transition(one, applied)
+                continue
+            try:
+                if kind is Retrieve:
+                    results[position] = self._retrieve(one, applied)
+                elif kind is Search:
+                    results[position] = self._search(one, vector, applied)
+                else:
+                    results[position] = self._describe(operation.agent_id)
+            except DatabaseError as error:
+                results[position] = Failure.of(error)
         if applied.held:
             self._budget.add(applied.held, applied.held_bytes, self._tables.agents)
         return applied
 
-    def _vectors(
-        self, operations: Sequence[Operation], results: list[Result | None]
-    ) -> dict[int, _Vector]:
-        """Vectors by position, encoded together; what is wrong gets its failure here."""
-        vectors: dict[int, _Vector] = {}
-        owners: list[int] = []
-        max_bytes = self._config.max_state_bytes
-        for position, operation in enumerate(operations):
-            try:
-                validate(operation)
-                kind = type(operation)
-                if kind is not Store and kind is not Search:
-                    continue
-                payload: Any = operation.payload  # type: ignore[union-attr]
-                if payload is not None and len(payload) > max_bytes:
-                    raise BadInputError(
-                        _state_field(operation),
-                        f"is {len(payload):,} bytes packed; at most {max_bytes:,}",
-                    )
-                ready = operation.vector  # type: ignore[union-attr]
-                if ready is None:
-                    known = self._recent.get(payload) if kind is Search else None
-                    if known is None:
-                        owners.append(position)
-                    else:
-                        vectors[position] = known
-                    continue
-                vectors[position] = self._vectorizer.ready(ready)
-                if kind is Store:  # no encoder will look at it
-                    check_packed(payload)
-            except BadInputError as error:
-                results[position] = Failure.of(error)
-        if owners:
-            self._encode(operations, owners, vectors, results)
-        return vectors
-
-    def _encode(
-        self,
-        operations: Sequence[Operation],
-        owners: list[int],
-        vectors: dict[int, _Vector],
-        results: list[Result | None],
-    ) -> None:
-        """Encode the states of the operations at ``owners``."""
-        payloads: list[bytes] = [operations[owner].payload for owner in owners]  # type: ignore[union-attr, misc]
-        try:
-            matrix = self._vectorizer.encode(payloads)
-        except Exception as error:  # noqa: BLE001 - an encoder of the user's raises what it likes
-            if len(owners) > 1:  # one by one, so that only what is wrong fails
-                for owner in owners:
-                    self._encode(operations, [owner], vectors, results)
-                return
-            field = _state_field(operations[owners[0]])
-            if isinstance(error, BadInputError):
-                error = BadInputError(_placed(error.field, field), error.problem)
-            elif not isinstance(error, MemoryCoreError):
-                error = BadInputError(field, f"the encoder refused it: {error}")
-            results[owners[0]] = Failure.of(error)
-            return
-        vectors.update(zip(owners, matrix, strict=True))
-        self._recent.put(payloads, matrix)
-
-    def _store(self, operation: Store, vector: _Vector, now_ns: int, applied: Applied) -> None:
+    def _store(self, operation: Store, vector: Vector, now_ns: int, applied: Applied) -> None:
         state_id, payload, tables = operation.state_id, operation.payload, self._tables
         memories = tables.agents.get(operation.agent_id) or tables.agent(operation.agent_id)
         key = memories.prefix + state_id.encode()
@@ -216,7 +139,7 @@ class Execution:
                 batch.delete(found[0], key)
         tables.sequence = sequence = tables.sequence + 1
         importance = operation.importance
-        written = operation.vector is not None or not self._vectorizer.is_reproducible
+        written = operation.vector is not None or not self._is_reproducible
         applied.pending[key] = value = make_value(
             sequence, now_ns, importance, vector.tobytes() if written else None, payload
         )
@@ -305,26 +228,47 @@ class Execution:
         payload = table.payloads[row] or self._read(memories, tier, table, row, applied)
         return Record(payload, TIERS[tier])
 
-    def _search(self, operation: Search, query: _Vector, applied: Applied) -> Result:
+    def _search(self, operation: Search, query: Vector, applied: Applied) -> Result:
         memories = self._tables.agents.get(operation.agent_id)
         if memories is None:
             return Hits([])
-        found: list[tuple[float, int, int, TierTable]] = []
-        for tier in _TIER_NUMBERS[operation.tier]:
-            table = memories.tables[tier]
-            if table is not None and table.ids:
-                scores, rows = self._searcher.search(table.index, query, operation.k)
-                found += [
-                    (score, tier, row, table) for score, row in zip(scores, rows, strict=True)
+        searched = [
+            (tier, table)
+            for tier in _TIER_NUMBERS[operation.tier]
+            if (table := memories.tables[tier]) is not None and table.ids
+        ]
+        if len(searched) == 1:  # the rule: an agent that has all of its memories in one tier
+            [(tier, table)] = searched
+            scores, rows = self._searcher.search(table.index, query, operation.k)
+            return Hits(
+                [
+                    self._hit(score, memories, tier, table, row, applied)
+                    for score, row in zip(scores, rows, strict=True)
                 ]
-        if operation.tier == "all":
-            found.sort(key=_score, reverse=True)
-            del found[operation.k :]
-        hits = []
-        for score, tier, row, table in found:
-            payload = table.payloads[row] or self._read(memories, tier, table, row, applied)
-            hits.append(Hit(table.ids[row], score, TIERS[tier], payload))
-        return Hits(hits)
+            )
+        found: list[tuple[float, int, int, TierTable]] = []
+        for tier, table in searched:
+            scores, rows = self._searcher.search(table.index, query, operation.k)
+            found += [(score, tier, row, table) for score, row in zip(scores, rows, strict=True)]
+        found.sort(key=_score, reverse=True)
+        return Hits(
+            [
+                self._hit(score, memories, tier, table, row, applied)
+                for score, tier, row, table in found[: operation.k]
+            ]
+        )
+
+    def _hit(
+        self,
+        score: float,
+        memories: AgentMemories,
+        tier: int,
+        table: TierTable,
+        row: int,
+        applied: Applied,
+    ) -> Hit:
+        payload = table.payloads[row] or self._read(memories, tier, table, row, applied)
+        return Hit(table.ids[row], score, TIERS[tier], payload)
 
     def _transition(self, operation: Transition, applied: Applied) -> Result:
         tier = TIERS.index(operation.to) - 1
@@ -360,15 +304,3 @@ class Execution:
 
 def _score(found: tuple[float, int, int, TierTable]) -> float:
     return found[0]
-
-
-def _state_field(operation: Operation) -> str:
-    """What the face calls the state of an operation."""
-    return "query_state" if type(operation) is Search else "state_data"
-
-
-def _placed(field: str, state_field: str) -> str:
-    """The field of an encoder's error, whose path may begin inside the state."""
-    if field.startswith("state_data"):
-        return state_field + field.removeprefix("state_data")
-    return state_field + field if field.startswith((".", "[")) else field

@@ -63,6 +63,9 @@ class Searcher:
 
     def __init__(self, dimension: int) -> None:
         self._dimension = dimension
+        self._query = np.empty(dimension, np.float32)
+        self._query_pointer = faiss.swig_ptr(self._query)
+        self._search = faiss.knn_inner_product
         self._resize(64)
 
     def _resize(self, k: int) -> None:
@@ -79,7 +82,7 @@ class Searcher:
 
         Args:
             index: where to search.
-            query: unit vector of shape (dim,), float32, contiguous.
+            query: unit vector of shape (dim,), float32.
             k: at least 1.
         """
         k = min(k, index.count)
@@ -87,9 +90,10 @@ class Searcher:
             return [], []
         if k > self._k:
             self._resize(k)
+        self._query[:] = query
         # One query runs on the calling thread; FAISS releases the interpreter's lock meanwhile.
-        faiss.knn_inner_product(
-            faiss.swig_ptr(query),
+        self._search(
+            self._query_pointer,
             index.pointer,
             self._dimension,
             1,

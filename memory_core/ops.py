@@ -234,20 +234,30 @@ def validate(operation: Operation) -> None:
     Raises:
         BadInputError: names the field.
     """
-    kind = type(operation)
-    if kind is Store:
-        _check_id("agent_id", operation.agent_id)
-        _check_id("state_id", operation.state_id)  # type: ignore[union-attr]
-        importance = operation.importance  # type: ignore[union-attr]
+    kind: Any = type(operation)
+    one: Any = operation
+    if kind is Store or kind is Retrieve:
+        agent_id, state_id = one.agent_id, one.state_id
+        if not (
+            type(agent_id) is str
+            and type(state_id) is str
+            and 0 < len(agent_id) <= MAX_ID_BYTES
+            and 0 < len(state_id) <= MAX_ID_BYTES
+            and agent_id.isascii()
+            and state_id.isascii()
+        ):
+            _check_id("agent_id", agent_id)
+            _check_id("state_id", state_id)
+        if kind is Retrieve:
+            _check_tier(one.tier)
+            return
+        importance = one.importance
         if not (type(importance) is float and 0.0 <= importance <= 1.0):
             _check_importance(importance)
-        if type(operation.payload) is not bytes:  # type: ignore[union-attr]
+        if type(one.payload) is not bytes:
             raise BadInputError("state_data", "must be bytes, as pack_state makes them")
-        _check_vector(operation.vector)  # type: ignore[union-attr]
-    elif kind is Retrieve:
-        _check_id("agent_id", operation.agent_id)
-        _check_id("state_id", operation.state_id)  # type: ignore[union-attr]
-        _check_tier(operation.tier)  # type: ignore[union-attr]
+        if one.vector is not None:
+            _check_vector(one.vector)
     elif kind is Search:
         _check_search(operation)  # type: ignore[arg-type]
     elif kind is Transition:

@@ -39,14 +39,14 @@ class RecentVectors:
         vector = self._young.get(payload)
         return vector if vector is not None else self._old.get(payload)
 
-    def put(self, payloads: Sequence[bytes], matrix: npt.NDArray[np.float32]) -> None:
-        """Remember the vectors, of shape (len(payloads), dim), of states that are not large.
+    def put(self, payloads: Sequence[bytes], vectors: Sequence[npt.NDArray[np.float32]]) -> None:
+        """Remember the vectors of states, one each, unless a state is large.
 
         A row keeps its whole matrix in memory, so a batch with a large state in it is left out:
         what is held is then about as many rows as are remembered.
         """
         if max(map(len, payloads)) > _MAX_PAYLOAD_BYTES:
             return
-        self._young.update(zip(payloads, matrix, strict=True))
+        self._young.update(zip(payloads, vectors, strict=True))
         if len(self._young) >= self._generation:
             self._old, self._young = self._young, {}
