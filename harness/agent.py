@@ -2,7 +2,8 @@
 
 Closed loop: the next operation is issued when the one before has been answered (and after the
 think time); it is due when it is issued. Open loop: operations are due on a schedule; the agent
-sleeps until the next one is, and issues at once what is due already.
+sleeps until the next one is, and issues at once what is due already. What comes to its turn later
+than its deadline is not sent any more: it is a timeout, with the response time that it has had.
 
 All clocks are ``time.perf_counter_ns``. An operation is finished when the agent has its answer
 in hand: what the event loop takes to get there is part of the response time.
@@ -23,7 +24,7 @@ from harness.schema import OPERATIONS, OUTCOMES, PHASES
 from harness.targets.base import Session
 from harness.workload import WorkloadAgent
 from memory_core.client import Answer, BatchTiming
-from memory_core.errors import BadInputError
+from memory_core.errors import BadInputError, DeadlineError, MemoryCoreError
 from memory_core.ops import Done, Failure, Hits, Missing, Record, Result, Retrieve, Search, Store
 
 __all__ = ["Counters", "RunClock", "live", "outcome_code"]
@@ -108,7 +109,7 @@ async def live(
             # What is due before the agent starts is not offered: so the ramp is one of load.
             due = dropwhile(lambda due_ns: due_ns < delay_ns, due)
             phases = (_operations(workload, None, warmup=True), measured)
-            await _open_loop(number, phases, due, session, recorder, clock)
+            await _open_loop(number, phases, due, plan, session, recorder, clock)
             return
         if clock.measure_ns > clock.start_ns:
             warm_up = _operations(workload, None, warmup=True)
@@ -147,7 +148,7 @@ async def _closed_loop(
         try:
             answer = await submit(operation)
         except BadInputError as error:
-            answer = _refused(error)
+            answer = _not_sent(error)
         finished_ns = perf_counter_ns()
         timing = answer.timing
         outcome = _OUTCOME.get(type(answer.result))
@@ -176,10 +177,12 @@ async def _open_loop(
     number: int,
     phases: tuple[Iterator[_Operation], Iterator[_Operation]],
     due: Iterator[int],
+    plan: RunPlan,
     session: Session,
     recorder: Recorder,
     clock: RunClock,
 ) -> None:
+    deadline_ns = round(plan.deadline_s * 1e9)
     # An operation that is due during warm-up is one of it, whenever it is issued.
     for due_ns in due:
         scheduled_ns = clock.start_ns + due_ns
@@ -193,10 +196,15 @@ async def _open_loop(
         if scheduled_ns >= clock.end_ns:
             return
         started_ns = perf_counter_ns()
-        try:
-            answer = await session.submit(operation)
-        except BadInputError as error:
-            answer = _refused(error)
+        if started_ns - scheduled_ns > deadline_ns:
+            # Its time was over before its turn came: so a run far above capacity ends as well.
+            answer = _not_sent(DeadlineError("was not sent before its deadline"))
+            await asyncio.sleep(0)
+        else:
+            try:
+                answer = await session.submit(operation)
+            except BadInputError as error:
+                answer = _not_sent(error)
         timing = answer.timing
         recorder.add(
             (
@@ -229,6 +237,6 @@ async def _sleep_until(at_ns: int, clock: RunClock) -> None:
         await asyncio.sleep(min(remaining_s, _LONGEST_SLEEP_S))
 
 
-def _refused(error: BadInputError) -> Answer:
-    """What the client refused before it was sent."""
+def _not_sent(error: MemoryCoreError) -> Answer:
+    """What the client refused, or what was too late, before it was sent."""
     return Answer(Failure.of(error), BatchTiming(-1, 0, 0, perf_counter_ns(), 0, 0))

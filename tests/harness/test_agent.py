@@ -412,6 +412,26 @@ def test_an_open_loop_that_is_stalled_shows_the_stall_in_what_was_due_meanwhile(
     assert {row.service for row in rows.rows} == {SERVICE_NS}
 
 
+def test_an_open_loop_far_above_capacity_ends_and_counts_what_was_too_late():
+    """What comes to its turn after its deadline is a timeout, and none of them is left out."""
+
+    async def slow(_: Any) -> Any:
+        await asyncio.sleep(0.02)
+        return DONE
+
+    session = Session(slow)
+    plan = RunPlan(agents=2, duration_s=0.5, rate=2_000.0, deadline_s=0.2)
+    began_ns = perf_counter_ns()
+    rows, clock, _ = lived(plan, session)
+    assert perf_counter_ns() - began_ns < 3 * 10**9  # in their turn they would take 10 s
+    assert len(rows.rows) == 1_000
+    late = [row for row in rows.rows if OUTCOMES[row.outcome] == "timeout"]
+    assert len(late) + len(session.submitted) == 1_000
+    assert len(late) > 800
+    assert all(row.response > 200 * MS for row in late)
+    assert max(row.finished for row in rows.rows) < clock.end_ns + 10**9
+
+
 def test_a_closed_loop_issues_nothing_during_a_stall():
     """The same stall in a closed loop is seen by one operation of each agent: no more were due."""
     agents = 4
