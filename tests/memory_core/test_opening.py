@@ -29,6 +29,7 @@ from memory_core import (
     MemoryStore,
     Store,
 )
+from memory_core.log import Batch
 from memory_core.record import agent_prefix
 
 
@@ -423,7 +424,7 @@ def test_a_record_that_is_none_is_damage(tmp_path: Path, value: bytes):
     config = MemoryConfig(path=tmp_path / "db", dimension=8)
     with MemoryStore(config) as store:
         store.execute([Store.of("a", "s", {"x": 1})])
-        batch = store._log.batch()
+        batch = Batch()
         batch.put(0, agent_prefix("a") + b"bad", value)
         store._log.write(batch)
     with pytest.raises(CorruptionError, match="bad"):
