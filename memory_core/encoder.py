@@ -119,10 +119,13 @@ class StateEncoder:
         Raises:
             BadInputError: the bytes are no packed state.
         """
-        if len(payloads) >= _MIN_TOGETHER:
+        vectors: npt.NDArray[np.float32] | None = None
+        if len(payloads) == 1:
+            vectors = self._encode_one(payloads[0])
+        elif len(payloads) >= _MIN_TOGETHER:
             vectors = self._encode_alike(payloads)
-            if vectors is not None:
-                return vectors
+        if vectors is not None:
+            return vectors
         parts, leaves = [], self._begin()
         for payload in payloads:
             if self._paths.is_full:
@@ -133,6 +136,19 @@ class StateEncoder:
                 self._read(state, leaves)
                 self._learn(payload, state)
         return _joined(parts, self._sums.of(leaves))
+
+    def _encode_one(self, payload: bytes) -> npt.NDArray[np.float32] | None:
+        """The vector of a packed state of a known shape and few numbers, or None."""
+        if self._paths.is_full:
+            return None
+        for shape in self._shapes.get(payload[:1], ()):
+            values: list[float] = []
+            categories: list[int] = []
+            rows = shape.read(payload, values, categories)
+            if rows is not None:
+                self._misses = 0
+                return self._sums.of_state(rows, values, tuple(categories))
+        return None
 
     def _encode_alike(self, payloads: Sequence[bytes]) -> npt.NDArray[np.float32] | None:
         """Vectors of packed states that are all of one known shape, or None."""

@@ -111,7 +111,8 @@ class FeatureSums:
         """
         dimension, n = self._dimension, len(leaves.category_counts)
         if n == 1 and leaves.numbers:
-            vectors = self._of_one(leaves)
+            [(rows, (_, values))] = leaves.numbers.items()
+            vectors = self.of_state(rows, values, tuple(leaves.categories))
             if vectors is not None:
                 return vectors
         flat: list[npt.NDArray[np.int64]] = []
@@ -135,10 +136,23 @@ class FeatureSums:
         )
         return unit_rows(sums.reshape(n, dimension))
 
-    def _of_one(self, leaves: Leaves) -> npt.NDArray[np.float32] | None:
-        """`of` one state of not too many numbers: one product with a matrix made before."""
-        [(rows, (_, values))] = leaves.numbers.items()
-        if max(values) > MAX_NUMBER or min(values) < -MAX_NUMBER:
+    def of_state(
+        self, rows: tuple[int, ...], values: list[float], categories: tuple[int, ...]
+    ) -> npt.NDArray[np.float32] | None:
+        """The unit vector of one state, shape (1, dim): one product with a matrix made before.
+
+        Args:
+            rows: of the paths that hold numbers.
+            values: the numbers.
+            categories: rows of the categories.
+
+        Returns:
+            None when it has no number, too many, or one that is infinite or beyond `MAX_NUMBER`.
+
+        Raises:
+            BadInputError: a number is NaN.
+        """
+        if not values or max(values) > MAX_NUMBER or min(values) < -MAX_NUMBER:
             return None
         projection = self._projections.get(rows)
         if projection is None:
@@ -150,14 +164,13 @@ class FeatureSums:
             buckets, signs = self._buckets_of(rows)
             projection = self._projections[rows] = Projection(buckets, signs, self._dimension)
         sums = projection.sums(values)
-        held = tuple(leaves.categories)
-        categories = self._category_sums.get(held)
-        if categories is None:
-            categories = self._category_sum(held)
+        known = self._category_sums.get(categories)
+        if known is None:
+            known = self._category_sum(categories)
             if len(self._category_sums) >= _MAX_TAKEN:
                 self._category_sums.clear()
-            self._category_sums[held] = categories
-        sums += categories
+            self._category_sums[categories] = known
+        sums += known
         return unit_rows(sums.reshape(1, -1))
 
     def _category_sum(self, rows: tuple[int, ...]) -> npt.NDArray[np.float64]:

@@ -45,8 +45,13 @@ class RecentVectors:
         A row keeps its whole matrix in memory, so a batch with a large state in it is left out:
         what is held is then about as many rows as are remembered.
         """
-        if max(map(len, payloads)) > _MAX_PAYLOAD_BYTES:
+        if len(payloads) == 1:
+            if len(payloads[0]) > _MAX_PAYLOAD_BYTES:
+                return
+            self._young[payloads[0]] = vectors[0]
+        elif max(map(len, payloads)) > _MAX_PAYLOAD_BYTES:
             return
-        self._young.update(zip(payloads, vectors, strict=True))
+        else:
+            self._young.update(zip(payloads, vectors, strict=True))
         if len(self._young) >= self._generation:
             self._old, self._young = self._young, {}

@@ -159,7 +159,9 @@ class MemoryStore:
 
     def _run(self, group: list[_Work]) -> None:
         """Execute batches together, then close if one of the group asks for it."""
-        works = [work for work in group if not work.closes and not self._is_late(work)]
+        works = group
+        if len(group) > 1 or group[0].closes or group[0].lane:
+            works = [work for work in group if not work.closes and not self._is_late(work)]
         if works:
             try:
                 self._execute_together(works)
@@ -192,13 +194,15 @@ class MemoryStore:
             raise UnavailableError("the store is closed; open it again")
         started_ns = time.perf_counter_ns()
         if len(works) == 1:
-            works[0].results = self._apply(works[0].operations)
-        else:
-            results = self._apply([one for work in works for one in work.operations])
-            position = 0
-            for work in works:
-                work.results = results[position : position + len(work.operations)]
-                position += len(work.operations)
+            [work] = works
+            work.results = self._apply(work.operations)
+            work.started_ns, work.finished_ns = started_ns, time.perf_counter_ns()
+            return
+        results = self._apply([one for work in works for one in work.operations])
+        position = 0
+        for work in works:
+            work.results = results[position : position + len(work.operations)]
+            position += len(work.operations)
         finished_ns = time.perf_counter_ns()
         for work in works:
             work.started_ns, work.finished_ns = started_ns, finished_ns
