@@ -37,7 +37,10 @@ from memory_core.errors import (
     UnavailableError,
 )
 from memory_core.ops import (
+    TIERS,
     Counts,
+    Delete,
+    Deleted,
     Describe,
     Described,
     Failure,
@@ -45,8 +48,8 @@ from memory_core.ops import (
     Operation,
     Result,
     Transition,
-    validate,
 )
+from memory_core.validation import validate
 from memory_core.wire import Batch, decode_reply, encode_batch
 
 __all__ = ["Answer", "BatchTiming", "MemoryClient", "Transport", "shard_of"]
@@ -340,8 +343,12 @@ def _combined(operation: Operation, results: list[Result]) -> Result:
     if type(operation) is Describe:
         parts = [result for result in results if isinstance(result, Described)]
         counts = [part.counts for part in parts]
-        return Described(
-            sum(part.agents for part in parts),
-            Counts(*(sum(getattr(c, tier) for c in counts) for tier in ("stm", "im", "ltm"))),
-        )
+        sizes = [part.payload_bytes for part in parts]
+        return Described(sum(part.agents for part in parts), _summed(counts), _summed(sizes))
+    if type(operation) is Delete:
+        return Deleted(sum(result.count for result in results if isinstance(result, Deleted)))
     raise BadInputError("agent_id", "is missing")
+
+
+def _summed(counts: list[Counts]) -> Counts:
+    return Counts(*(sum(getattr(one, tier) for one in counts) for tier in TIERS))

@@ -8,24 +8,26 @@ commit that fails has the store make them again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from memory_core.config import MemoryConfig
 from memory_core.errors import (
-    CorruptionError,
     DatabaseError,
     UnavailableError,
 )
 from memory_core.index import Searcher
 from memory_core.log import Batch, Log
-from memory_core.memories import AgentMemories, TierTable
+from memory_core.memories import HAS_METADATA, AgentMemories, TierTable
 from memory_core.ops import (
     DONE,
+    KINDS,
     MISSING,
     TIERS,
+    Delete,
+    Deleted,
+    Describe,
     Described,
     Failure,
     Hit,
@@ -35,35 +37,25 @@ from memory_core.ops import (
     Record,
     Result,
     Retrieve,
+    RetrieveMany,
     Search,
     Store,
     Transition,
 )
 from memory_core.payload_budget import PayloadBudget
 from memory_core.preparation import Preparation, Vector
-from memory_core.record import make_value, parts_of, with_vector
+from memory_core.queries import Queries, tiers_of
+from memory_core.reading import Applied, Reader
+from memory_core.record import NO_STEP, make_value, with_vector
 from memory_core.tables import Tables
 from memory_core.tiering import demotion_count, lowest_retention, retention, transition_count
 from memory_core.vectors import Vectorizer
 
-__all__ = ["Applied", "Execution"]
+__all__ = ["Execution"]
 
 _STM = 0
-_TIER_NUMBERS = {**{tier: (number,) for number, tier in enumerate(TIERS)}, "all": (0, 1, 2)}
-
-
-@dataclass(slots=True)
-class Applied:
-    """What became of a batch, before it is committed."""
-
-    results: list[Any]
-    batch: Batch
-    writes: list[int] = field(default_factory=list)
-    # values that this batch has written and the database does not have yet, by key
-    pending: dict[bytes, bytes] = field(default_factory=dict)
-    # packed states that the tables hold since this batch
-    held: int = 0
-    held_bytes: int = 0
+_WRITES = frozenset({Store, Delete, Transition})
+_KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
 
 
 class Execution:
@@ -81,9 +73,10 @@ class Execution:
         self._preparation = Preparation(vectorizer, config.max_state_bytes)
         self._is_reproducible = vectorizer.is_reproducible
         self._dimension = vectorizer.dimension
-        self._log = log
         self._tables = tables
         self._budget = budget
+        self._reader = Reader(log, budget, vectorizer.dimension)
+        self._queries = Queries(self._reader)
         self._searcher = Searcher(vectorizer.dimension)
         self._capacities = (config.stm_capacity, config.im_capacity)
 
@@ -100,32 +93,40 @@ class Execution:
         for position, operation in enumerate(operations):
             if results[position] is not None:
                 continue
-            kind: Any = type(operation)
-            vector: Any = vectors[position]
             one: Any = operation
-            if kind is Store or kind is Transition:
+            if type(operation) in _WRITES:
                 if refusal is not None:
                     results[position] = Failure.of(UnavailableError(refusal))
                     continue
                 applied.writes.append(position)
-                if kind is Store:
-                    self._store(one, vector, now_ns, applied)
+                if type(operation) is Store:
+                    self._store(one, vectors[position], now_ns, applied)  # type: ignore[arg-type]
                     results[position] = DONE
                 else:
-                    results[position] = self._transition(one, applied)
+                    change = self._delete if type(operation) is Delete else self._transition
+                    results[position] = change(one, applied)
                 continue
             try:
-                if kind is Retrieve:
-                    results[position] = self._retrieve(one, applied)
-                elif kind is Search:
-                    results[position] = self._search(one, vector, applied)
-                else:
-                    results[position] = self._describe(operation.agent_id)
+                results[position] = self._answer(one, vectors[position], applied)
             except DatabaseError as error:
                 results[position] = Failure.of(error)
         if applied.held:
             self._budget.add(applied.held, applied.held_bytes, self._tables.agents)
         return applied
+
+    def _answer(self, operation: Any, vector: Any, applied: Applied) -> Result:
+        """The result of an operation that changes nothing."""
+        kind = type(operation)
+        if kind is Retrieve:
+            return self._retrieve(operation, applied)
+        if kind is Search:
+            return self._search(operation, vector, applied)
+        if kind is Describe:
+            return self._describe(operation.agent_id)
+        memories = self._tables.agents.get(operation.agent_id)
+        if kind is RetrieveMany:
+            return self._queries.many(operation, memories, applied)
+        return self._queries.query(operation, memories, applied)
 
     def _store(self, operation: Store, vector: Vector, now_ns: int, applied: Applied) -> None:
         state_id, payload, tables = operation.state_id, operation.payload, self._tables
@@ -138,20 +139,31 @@ class Execution:
                 found[1].remove(state_id)
                 batch.delete(found[0], key)
         tables.sequence = sequence = tables.sequence + 1
-        importance = operation.importance
+        importance, metadata = operation.importance, operation.metadata
+        kind = _KIND_NUMBERS[operation.kind]
+        step = operation.step if operation.step is not None else NO_STEP
         written = operation.vector is not None or not self._is_reproducible
         applied.pending[key] = value = make_value(
-            sequence, now_ns, importance, vector.tobytes() if written else None, payload
+            sequence,
+            now_ns,
+            importance,
+            payload,
+            vector=vector.tobytes() if written else None,
+            kind=kind,
+            step=step,
+            metadata=metadata,
         )
         batch.put(_STM, key, value)
         if table is None:
             table = memories.table(_STM)
+        mark = kind if metadata is None else kind | HAS_METADATA
+        entry = (sequence, importance, now_ns, step, mark, len(payload))
         if self._budget.is_open:
             applied.held += 1
             applied.held_bytes += len(payload)
-            table.put(state_id, vector, sequence, importance, payload)
+            table.put(state_id, vector, entry, payload)
         else:
-            table.put(state_id, vector, sequence, importance, None)
+            table.put(state_id, vector, entry, None)
         if len(table.ids) > self._capacities[_STM]:
             self._make_room(memories, _STM, applied)
 
@@ -168,18 +180,12 @@ class Execution:
         """Move memories of one agent from ``tier`` to the one below, in one write batch."""
         table, below = memories.table(tier), memories.table(tier + 1)
         keys = [memories.prefix + state_id.encode() for state_id in state_ids]
-        values = self._values(tier, keys, applied)
+        values = self._reader.values(tier, keys, applied)
         for state_id, key, value in zip(state_ids, keys, values, strict=True):
             row = table.rows[state_id]
             vector = table.index.vectors[row]
-            value = with_vector(value, vector.tobytes())  # noqa: PLW2901
-            below.put(
-                state_id,
-                vector,
-                table.sequences[row],
-                table.importances[row],
-                table.payloads[row],
-            )
+            value = with_vector(value, self._dimension, vector.tobytes())  # noqa: PLW2901
+            below.put(state_id, vector, table.entry(row), table.payloads[row])
             table.remove(state_id)
             applied.batch.delete(tier, key)
             applied.batch.put(tier + 1, key, value)
@@ -187,35 +193,36 @@ class Execution:
         if tier + 1 < len(self._capacities) and len(below) > self._capacities[tier + 1]:
             self._make_room(memories, tier + 1, applied)
 
-    def _values(self, tier: int, keys: list[bytes], applied: Applied) -> list[bytes]:
-        """Whole values of keys that the tables say are in ``tier``."""
-        pending = applied.pending
-        unwritten = [key for key in keys if key not in pending]
-        stored = dict(zip(unwritten, self._log.get_many(tier, unwritten), strict=True))
-        values = []
-        for key in keys:
-            value = pending.get(key) or stored.get(key)
-            if value is None:
-                raise CorruptionError(
-                    self._log.path, f"the record {key!r} has gone from {TIERS[tier]}"
-                )
-            values.append(value)
-        return values
+    def _delete(self, operation: Delete, applied: Applied) -> Deleted:
+        agents, agent_id = self._tables.agents, operation.agent_id
+        if operation.state_id is None:
+            owners = list(agents) if agent_id is None else [agent_id]
+            return Deleted(sum(self._delete_agent(owner, applied) for owner in owners))
+        memories = agents.get(agent_id or "")
+        place = None if memories is None else memories.find(operation.state_id)
+        if memories is None or place is None:
+            return Deleted(0)
+        self._remove(memories, place[0], operation.state_id, applied)
+        if not any(table is not None and table.ids for table in memories.tables):
+            del agents[agent_id or ""]
+        return Deleted(1)
 
-    def _read(
-        self, memories: AgentMemories, tier: int, table: TierTable, row: int, applied: Applied
-    ) -> bytes:
-        """The packed state of a memory, from the database; it is held from now on."""
-        key = memories.prefix + table.ids[row].encode()
-        try:
-            payload = parts_of(self._values(tier, [key], applied)[0], self._dimension)[2]
-        except ValueError as error:
-            raise CorruptionError(self._log.path, f"the record {key!r} is none: {error}") from None
-        if self._budget.is_open:
-            table.payloads[row] = payload
-            applied.held += 1
-            applied.held_bytes += len(payload)
-        return payload
+    def _delete_agent(self, agent_id: str, applied: Applied) -> int:
+        memories = self._tables.agents.pop(agent_id, None)
+        if memories is None:
+            return 0
+        count = 0
+        for tier, table in tiers_of(memories, "all"):
+            for state_id in list(table.ids):
+                self._remove(memories, tier, state_id, applied)
+                count += 1
+        return count
+
+    def _remove(self, memories: AgentMemories, tier: int, state_id: str, applied: Applied) -> None:
+        memories.table(tier).remove(state_id)
+        key = memories.prefix + state_id.encode()
+        applied.batch.delete(tier, key)
+        applied.pending.pop(key, None)
 
     def _retrieve(self, operation: Retrieve, applied: Applied) -> Result:
         memories = self._tables.agents.get(operation.agent_id)
@@ -225,18 +232,16 @@ class Execution:
         tier, table, row = found
         if operation.tier != "all" and operation.tier != TIERS[tier]:
             return MISSING
-        payload = table.payloads[row] or self._read(memories, tier, table, row, applied)
+        payload = table.payloads[row] or self._reader.payload(memories, tier, table, row, applied)
         return Record(payload, TIERS[tier])
 
     def _search(self, operation: Search, query: Vector, applied: Applied) -> Result:
         memories = self._tables.agents.get(operation.agent_id)
         if memories is None:
             return Hits([])
-        searched = [
-            (tier, table)
-            for tier in _TIER_NUMBERS[operation.tier]
-            if (table := memories.tables[tier]) is not None and table.ids
-        ]
+        if operation.filter is not None or operation.min_score is not None or operation.prefer:
+            return self._queries.search(operation, query, memories, applied)
+        searched = tiers_of(memories, operation.tier)
         if len(searched) == 1:  # the rule: an agent that has all of its memories in one tier
             [(tier, table)] = searched
             scores, rows = self._searcher.search(table.index, query, operation.k)
@@ -267,7 +272,7 @@ class Execution:
         row: int,
         applied: Applied,
     ) -> Hit:
-        payload = table.payloads[row] or self._read(memories, tier, table, row, applied)
+        payload = table.payloads[row] or self._reader.payload(memories, tier, table, row, applied)
         return Hit(table.ids[row], score, TIERS[tier], payload)
 
     def _transition(self, operation: Transition, applied: Applied) -> Result:
@@ -299,7 +304,7 @@ class Execution:
     def _describe(self, agent_id: str | None) -> Result:
         agents = self._tables.agents
         known = len(agents) if agent_id is None else int(agent_id in agents)
-        return Described(known, self._tables.counts(agent_id))
+        return Described(known, self._tables.counts(agent_id), self._tables.sizes(agent_id))
 
 
 def _score(found: tuple[float, int, int, TierTable]) -> float:

@@ -7,6 +7,7 @@ while the store's `memory_core.payload_budget` allows it.
 from __future__ import annotations
 
 from array import array
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +16,22 @@ from memory_core.index import FlatIndex
 from memory_core.ops import TIERS
 from memory_core.record import agent_prefix
 
-__all__ = ["AgentMemories", "TierTable"]
+__all__ = ["HAS_METADATA", "AgentMemories", "Entry", "TierTable"]
+
+
+# sequence, importance, stored_ns, step (or NO_STEP), mark, bytes of the packed state
+Entry = tuple[int, float, int, int, int, int]
+# A mark is a memory's kind, and this where it has metadata.
+HAS_METADATA = 128
 
 
 class TierTable:
-    """The memories of one agent in one tier: rows of ids, order, importance and vectors."""
+    """The memories of one agent in one tier, a row each: what is asked for without the record."""
 
-    __slots__ = ("ids", "importances", "index", "payloads", "rows", "sequences")
+    __slots__ = (
+        *("ids", "importances", "index", "marks", "payloads", "rows", "sequences", "sizes"),
+        *("steps", "stored_ns"),
+    )
 
     def __init__(self, dimension: int) -> None:
         self.ids: list[str] = []
@@ -29,6 +39,10 @@ class TierTable:
         self.rows: dict[str, int] = {}
         self.sequences = array("q")
         self.importances = array("f")
+        self.stored_ns = array("q")
+        self.steps = array("q")
+        self.marks = array("B")
+        self.sizes = array("I")
         self.index = FlatIndex(dimension)
 
     def __len__(self) -> int:
@@ -38,11 +52,11 @@ class TierTable:
         self,
         state_id: str,
         vector: npt.NDArray[np.float32],
-        sequence: int,
-        importance: float,
+        entry: Entry,
         payload: bytes | None,
     ) -> None:
         """Insert a memory, or replace the one of that id."""
+        sequence, importance, stored_ns, step, mark, size = entry
         row = self.rows.get(state_id)
         if row is None:
             self.rows[state_id] = self.index.add(vector)
@@ -50,24 +64,46 @@ class TierTable:
             self.payloads.append(payload)
             self.sequences.append(sequence)
             self.importances.append(importance)
+            self.stored_ns.append(stored_ns)
+            self.steps.append(step)
+            self.marks.append(mark)
+            self.sizes.append(size)
         else:
             self.index.replace(row, vector)
             self.payloads[row] = payload
             self.sequences[row] = sequence
             self.importances[row] = importance
+            self.stored_ns[row] = stored_ns
+            self.steps[row] = step
+            self.marks[row] = mark
+            self.sizes[row] = size
+
+    def entry(self, row: int) -> Entry:
+        """What `put` was given for a row."""
+        return (
+            self.sequences[row],
+            self.importances[row],
+            self.stored_ns[row],
+            self.steps[row],
+            self.marks[row],
+            self.sizes[row],
+        )
 
     def remove(self, state_id: str) -> None:
         """Take a memory away. Raises KeyError when it is not here."""
         row = self.rows.pop(state_id)
         self.index.remove(row)
-        last_id, last_sequence = self.ids.pop(), self.sequences.pop()
-        last_importance, last_payload = self.importances.pop(), self.payloads.pop()
+        last_id = self.ids[-1]
+        columns: tuple[Any, ...] = (
+            *(self.ids, self.payloads, self.sequences, self.importances, self.stored_ns),
+            *(self.steps, self.marks, self.sizes),
+        )
+        for column in columns:
+            last = column.pop()
+            if last_id != state_id:
+                column[row] = last
         if last_id != state_id:
-            self.ids[row] = last_id
             self.rows[last_id] = row
-            self.sequences[row] = last_sequence
-            self.importances[row] = last_importance
-            self.payloads[row] = last_payload
 
     def forget_payloads(self) -> tuple[int, int]:
         """Hold no packed states; how many and how many bytes were held."""
@@ -107,3 +143,8 @@ class AgentMemories:
         """How many memories a tier holds."""
         table = self.tables[tier]
         return 0 if table is None else len(table)
+
+    def held_bytes(self, tier: int) -> int:
+        """How many bytes the packed states of a tier are together."""
+        table = self.tables[tier]
+        return 0 if table is None else sum(table.sizes)

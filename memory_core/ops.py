@@ -17,43 +17,47 @@ import numpy as np
 import numpy.typing as npt
 
 from memory_core import errors
+from memory_core.conditions import Condition, Filter
 from memory_core.errors import BadInputError, MemoryCoreError
 from memory_core.payload import pack_state, unpack_state
 
 __all__ = [
-    "MAX_ID_BYTES",
+    "KINDS",
     "TIERS",
     "Counts",
+    "Delete",
+    "Deleted",
     "Describe",
     "Described",
     "Done",
     "Failure",
     "Hit",
     "Hits",
+    "Memories",
+    "Memory",
     "Missing",
     "Moved",
     "Operation",
+    "Query",
     "Record",
     "Result",
     "Retrieve",
+    "RetrieveMany",
     "Search",
     "Store",
     "Transition",
-    "validate",
 ]
 
 TIERS = ("stm", "im", "ltm")
-_TIER_CHOICES = frozenset({*TIERS, "all"})
-MAX_ID_BYTES = 1024
-_MAX_K = 2**63 - 1
-_MAX_SHOWN = 80
+KINDS = ("state", "action", "interaction")
 
 
 class Store(msgspec.Struct, tag=0, array_like=True, gc=False):
     """Store a state under (agent_id, state_id), replacing what was there.
 
     ``payload`` is a state packed by `pack_state`; ``vector`` float32 bytes that take the place
-    of the encoder's, or None; ``importance`` in [0, 1].
+    of the encoder's, or None; ``importance`` in [0, 1]; ``kind`` one of `KINDS`; ``step`` of the
+    agent, a 64-bit number; ``metadata`` a packed mapping that is kept beside the state.
     """
 
     agent_id: str
@@ -61,6 +65,9 @@ class Store(msgspec.Struct, tag=0, array_like=True, gc=False):
     payload: bytes
     importance: float = 0.5
     vector: bytes | None = None
+    kind: str = "state"
+    step: int | None = None
+    metadata: bytes | None = None
 
     @classmethod
     def of(
@@ -71,10 +78,20 @@ class Store(msgspec.Struct, tag=0, array_like=True, gc=False):
         *,
         importance: float = 0.5,
         vector: npt.ArrayLike | None = None,
+        kind: str = "state",
+        step: int | None = None,
+        metadata: Mapping[str, Any] | None = None,
     ) -> Store:
         """A store of a plain mapping. Raises BadInputError for a state that cannot be kept."""
         return cls(
-            agent_id, state_id, pack_state(state_data), importance, _vector_bytes("vector", vector)
+            agent_id,
+            state_id,
+            pack_state(state_data),
+            importance,
+            _vector_bytes("vector", vector),
+            kind,
+            step,
+            None if metadata is None else pack_state(metadata, "metadata"),
         )
 
 
@@ -89,7 +106,10 @@ class Retrieve(msgspec.Struct, tag=1, array_like=True, gc=False):
 class Search(msgspec.Struct, tag=2, array_like=True, gc=False):
     """Find the ``k`` memories of an agent that are most similar to a query, best first.
 
-    The query is a packed state or a ready ``vector`` (float32 bytes).
+    The query is a packed state or a ready ``vector`` (float32 bytes). ``min_score`` and ``filter``
+    leave out what does not fit before the k are chosen. With ``prefer``, a memory's score is
+    ``vector_weight`` times its similarity plus ``attribute_weight`` times the fraction of those
+    conditions that hold of it (hybrid search).
     """
 
     agent_id: str
@@ -97,6 +117,11 @@ class Search(msgspec.Struct, tag=2, array_like=True, gc=False):
     vector: bytes | None = None
     k: int = 5
     tier: str = "all"
+    min_score: float | None = None
+    filter: Filter | None = None
+    prefer: list[Condition] = []
+    vector_weight: float = 1.0
+    attribute_weight: float = 0.0
 
     @classmethod
     def of(
@@ -107,10 +132,40 @@ class Search(msgspec.Struct, tag=2, array_like=True, gc=False):
         vector: npt.ArrayLike | None = None,
         k: int = 5,
         tier: str = "all",
+        min_score: float | None = None,
+        filter: Filter | None = None,  # noqa: A002 - what the field is called
     ) -> Search:
         """A search by a plain mapping or a vector of shape (dim,). Raises BadInputError."""
         payload = None if query_state is None else pack_state(query_state, "query_state")
-        return cls(agent_id, payload, _vector_bytes("vector", vector), k, tier)
+        return cls(agent_id, payload, _vector_bytes("vector", vector), k, tier, min_score, filter)
+
+
+class RetrieveMany(msgspec.Struct, tag=5, array_like=True, gc=False):
+    """Fetch memories by their ids, those that there are, in the order of the ids."""
+
+    agent_id: str
+    state_ids: list[str]
+    tier: str = "all"
+
+
+class Query(msgspec.Struct, tag=6, array_like=True, gc=False):
+    """Fetch the memories of an agent that a filter lets through, in the order of storing.
+
+    ``limit`` takes the first so many, or all with None; ``newest_first`` turns the order round.
+    """
+
+    agent_id: str
+    filter: Filter = Filter()
+    tier: str = "all"
+    limit: int | None = None
+    newest_first: bool = True
+
+
+class Delete(msgspec.Struct, tag=7, array_like=True, gc=False):
+    """Delete one memory; or all of an agent, with ``state_id`` None; or all, with no agent."""
+
+    agent_id: str | None
+    state_id: str | None = None
 
 
 class Transition(msgspec.Struct, tag=3, array_like=True, gc=False):
@@ -130,7 +185,7 @@ class Describe(msgspec.Struct, tag=4, array_like=True, gc=False):
     agent_id: str | None = None
 
 
-Operation = Store | Retrieve | Search | Transition | Describe
+Operation = Store | Retrieve | Search | Transition | Describe | RetrieveMany | Query | Delete
 
 
 class Done(msgspec.Struct, tag=0, array_like=True, gc=False, frozen=True):
@@ -193,10 +248,44 @@ class Counts(msgspec.Struct, array_like=True, gc=False, frozen=True):
 
 
 class Described(msgspec.Struct, tag=5, array_like=True, gc=False, frozen=True):
-    """What `Describe` counted; ``agents`` is 0 when the agent asked for is not known."""
+    """What `Describe` counted; ``agents`` is 0 when the agent asked for is not known.
+
+    ``payload_bytes`` are those of the packed states, by tier.
+    """
 
     agents: int
     counts: Counts
+    payload_bytes: Counts = Counts()
+
+
+class Memory(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """A memory with all that is kept of it; ``stored_ns`` since the epoch."""
+
+    state_id: str
+    tier: str
+    kind: str
+    importance: float
+    stored_ns: int
+    step: int | None
+    payload: bytes
+    metadata: bytes | None
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The state as it was stored (decoded at each access)."""
+        return unpack_state(self.payload)
+
+
+class Memories(msgspec.Struct, tag=7, array_like=True, gc=False, frozen=True):
+    """What a query found."""
+
+    memories: list[Memory]
+
+
+class Deleted(msgspec.Struct, tag=8, array_like=True, gc=False, frozen=True):
+    """How many memories were deleted."""
+
+    count: int
 
 
 class Failure(msgspec.Struct, tag=6, array_like=True, gc=False, frozen=True):
@@ -222,121 +311,10 @@ class Failure(msgspec.Struct, tag=6, array_like=True, gc=False, frozen=True):
         return error
 
 
-Result = Done | Record | Missing | Hits | Moved | Described | Failure
+Result = Done | Record | Missing | Hits | Moved | Described | Failure | Memories | Deleted
 
 DONE = Done()
 MISSING = Missing()
-
-
-def validate(operation: Operation) -> None:
-    """Check the fields that need no database to be checked; what passes can be encoded.
-
-    Raises:
-        BadInputError: names the field.
-    """
-    kind: Any = type(operation)
-    one: Any = operation
-    if kind is Store or kind is Retrieve:
-        agent_id, state_id = one.agent_id, one.state_id
-        if not (
-            type(agent_id) is str
-            and type(state_id) is str
-            and 0 < len(agent_id) <= MAX_ID_BYTES
-            and 0 < len(state_id) <= MAX_ID_BYTES
-            and agent_id.isascii()
-            and state_id.isascii()
-        ):
-            _check_id("agent_id", agent_id)
-            _check_id("state_id", state_id)
-        if kind is Retrieve:
-            _check_tier(one.tier)
-            return
-        importance = one.importance
-        if not (type(importance) is float and 0.0 <= importance <= 1.0):
-            _check_importance(importance)
-        if type(one.payload) is not bytes:
-            raise BadInputError("state_data", "must be bytes, as pack_state makes them")
-        if one.vector is not None:
-            _check_vector(one.vector)
-    elif kind is Search:
-        _check_search(operation)  # type: ignore[arg-type]
-    elif kind is Transition:
-        _check_transition(operation)  # type: ignore[arg-type]
-    elif kind is Describe:
-        if operation.agent_id is not None:
-            _check_id("agent_id", operation.agent_id)
-    else:
-        raise BadInputError("batch", f"holds a {kind.__name__}, which is no operation")
-
-
-def _check_id(field: str, value: Any) -> None:
-    if type(value) is str and value.isascii() and 0 < len(value) <= MAX_ID_BYTES:
-        return
-    if type(value) is not str:
-        raise BadInputError(field, f"must be a string, not {type(value).__name__}")
-    if not value:
-        raise BadInputError(field, "is empty; name one")
-    try:
-        size = len(value.encode())
-    except UnicodeEncodeError:
-        raise BadInputError(field, "holds a lone surrogate, which is no valid text") from None
-    if size > MAX_ID_BYTES:
-        raise BadInputError(field, f"is {size:,} bytes long; at most {MAX_ID_BYTES:,}")
-
-
-def _shown(value: Any) -> str:
-    """A value in an error: on one line, and short, whatever it is."""
-    try:
-        text = repr(value)
-    except ValueError:  # a whole number of thousands of digits
-        return f"a {type(value).__name__} that is too large to show"
-    text = " ".join(text.split())
-    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
-
-
-def _check_importance(value: Any) -> None:
-    if type(value) is not float and (isinstance(value, bool) or not isinstance(value, int | float)):
-        raise BadInputError("importance", f"must be a number from 0 to 1, not {_shown(value)}")
-    if not 0.0 <= value <= 1.0:
-        raise BadInputError("importance", f"must be from 0 to 1, not {_shown(value)}")
-
-
-def _check_tier(value: Any) -> None:
-    if not isinstance(value, str) or value not in _TIER_CHOICES:
-        raise BadInputError("tier", f"must be stm, im, ltm or all, not {_shown(value)}")
-
-
-def _check_search(operation: Search) -> None:
-    _check_id("agent_id", operation.agent_id)
-    _check_tier(operation.tier)
-    k = operation.k
-    if type(k) is not int or not 1 <= k <= _MAX_K:
-        raise BadInputError("k", f"must be a whole number from 1 to 2**63 - 1, not {_shown(k)}")
-    if (operation.payload is None) == (operation.vector is None):
-        raise BadInputError("query_state", "give either a query state or a vector")
-    if operation.payload is not None and type(operation.payload) is not bytes:
-        raise BadInputError("query_state", "must be bytes, as pack_state makes them")
-    _check_vector(operation.vector)
-
-
-def _check_vector(value: Any) -> None:
-    if value is not None and type(value) is not bytes:
-        raise BadInputError("vector", f"must be float32 bytes, not {type(value).__name__}")
-
-
-def _check_transition(operation: Transition) -> None:
-    to: Any = operation.to
-    if not isinstance(to, str) or to not in TIERS[1:]:
-        raise BadInputError("to", f"must be im or ltm, not {_shown(to)}")
-    percentage = operation.percentage
-    if isinstance(percentage, bool) or not isinstance(percentage, int | float):
-        raise BadInputError(
-            "percentage", f"must be a number from 0 to 100, not {_shown(percentage)}"
-        )
-    if not 0.0 <= percentage <= 100.0:
-        raise BadInputError("percentage", f"must be from 0 to 100, not {_shown(percentage)}")
-    if operation.agent_id is not None:
-        _check_id("agent_id", operation.agent_id)
 
 
 def _vector_bytes(field: str, vector: npt.ArrayLike | None) -> bytes | None:

@@ -7,13 +7,15 @@ A key is the agent's prefix and the state id::
     bytes              state id, UTF-8
 
 so that an agent's memories lie together and no two pairs of ids share a key, whatever bytes
-the ids hold. A value is a header, the vector and the packed state::
+the ids hold. A value is a header and what its flags announce, one after another::
 
     uint64 little-endian   sequence: the store's count of stores when this was stored
     int64                  stored_ns: wall clock, nanoseconds since the epoch
     float32                importance
-    uint32                 flags: 1 when there is no vector
-    float32 x dimension    vector, unit length
+    uint32                 flags: 1 no vector, 2 a step, 4 metadata; bits 8 and 9 the kind
+    int64                  step, when there is one
+    uint32, bytes          length of the metadata and the metadata, packed, when there is some
+    float32 x dimension    vector, unit length, unless the flags say that there is none
     bytes                  packed state
 
 A vector that the default encoder made is left out while the memory is short-term: it follows
@@ -25,10 +27,12 @@ from __future__ import annotations
 
 import struct
 
+import msgspec
+
 __all__ = [
     "FORMAT_VERSION",
-    "NO_VECTOR",
-    "Header",
+    "NO_STEP",
+    "Parts",
     "agent_prefix",
     "ids_of",
     "make_value",
@@ -37,10 +41,31 @@ __all__ = [
 ]
 
 FORMAT_VERSION = 1
-NO_VECTOR = 1
+# What stands for "no step" where a number has to; no step may be so low.
+NO_STEP = -(2**63)
+
+_NO_VECTOR = 1
+_HAS_STEP = 2
+_HAS_METADATA = 4
+_KIND_SHIFT = 8
+_KINDS = 3
+_KNOWN_FLAGS = _NO_VECTOR | _HAS_STEP | _HAS_METADATA | 3 << _KIND_SHIFT
 _HEADER = struct.Struct("<QqfI")
-# sequence, stored_ns, importance, flags
-Header = tuple[int, int, float, int]
+_STEP = struct.Struct("<q")
+_LENGTH = struct.Struct("<I")
+
+
+class Parts(msgspec.Struct, gc=False, frozen=True):
+    """What a value holds; ``step`` is `NO_STEP` and ``metadata`` None when there is none."""
+
+    sequence: int
+    stored_ns: int
+    importance: float
+    kind: int
+    step: int
+    metadata: bytes | None
+    vector: bytes | None
+    payload: bytes
 
 
 def agent_prefix(agent_id: str) -> bytes:
@@ -58,33 +83,73 @@ def ids_of(key: bytes) -> tuple[str, str]:
 
 
 def make_value(
-    sequence: int, stored_ns: int, importance: float, vector: bytes | None, payload: bytes
+    sequence: int,
+    stored_ns: int,
+    importance: float,
+    payload: bytes,
+    *,
+    vector: bytes | None = None,
+    kind: int = 0,
+    step: int = NO_STEP,
+    metadata: bytes | None = None,
 ) -> bytes:
-    """A record's value; ``vector`` float32 bytes, or None to leave it out."""
+    """A record's value; ``vector`` is float32 bytes, or None to leave it out."""
+    if vector is None and step == NO_STEP and metadata is None:
+        flags = _NO_VECTOR | kind << _KIND_SHIFT
+        return _HEADER.pack(sequence, stored_ns, importance, flags) + payload
+    flags = kind << _KIND_SHIFT
+    rest = []
+    if step != NO_STEP:
+        flags |= _HAS_STEP
+        rest.append(_STEP.pack(step))
+    if metadata is not None:
+        flags |= _HAS_METADATA
+        rest += [_LENGTH.pack(len(metadata)), metadata]
     if vector is None:
-        return _HEADER.pack(sequence, stored_ns, importance, NO_VECTOR) + payload
-    return _HEADER.pack(sequence, stored_ns, importance, 0) + vector + payload
+        flags |= _NO_VECTOR
+    else:
+        rest.append(vector)
+    return b"".join((_HEADER.pack(sequence, stored_ns, importance, flags), *rest, payload))
 
 
-def parts_of(value: bytes, dimension: int) -> tuple[Header, bytes | None, bytes]:
-    """Header, vector and packed state of a value. Raises ValueError when it is none."""
-    if len(value) < _HEADER.size:
+def parts_of(value: bytes, dimension: int) -> Parts:
+    """What a value holds. Raises ValueError when it is none."""
+    try:
+        sequence, stored_ns, importance, flags = _HEADER.unpack_from(value)
+        at = _HEADER.size
+        kind = flags >> _KIND_SHIFT
+        if flags & ~_KNOWN_FLAGS or kind >= _KINDS:
+            raise ValueError(f"it has the unknown flags {flags:#x}")
+        step = NO_STEP
+        if flags & _HAS_STEP:
+            [step] = _STEP.unpack_from(value, at)
+            at += _STEP.size
+        metadata = vector = None
+        if flags & _HAS_METADATA:
+            [length] = _LENGTH.unpack_from(value, at)
+            at += _LENGTH.size
+            metadata, at = value[at : at + length], at + length
+    except struct.error:
+        raise ValueError("it is cut short") from None
+    if not flags & _NO_VECTOR:
+        vector, at = value[at : at + 4 * dimension], at + 4 * dimension
+    if at > len(value):
         raise ValueError("it is cut short")
-    header = _HEADER.unpack_from(value)
-    flags = header[3]
-    if flags == NO_VECTOR:
-        return header, None, value[_HEADER.size :]
-    if flags:
-        raise ValueError(f"it has the unknown flags {flags:#x}")
-    end = _HEADER.size + 4 * dimension
-    if len(value) < end:
-        raise ValueError("it is cut short")
-    return header, value[_HEADER.size : end], value[end:]
+    return Parts(sequence, stored_ns, importance, kind, step, metadata, vector, value[at:])
 
 
-def with_vector(value: bytes, vector: bytes) -> bytes:
-    """The value with the vector in it; unchanged when it has one."""
-    sequence, stored_ns, importance, flags = _HEADER.unpack_from(value)
-    if flags != NO_VECTOR:
+def with_vector(value: bytes, dimension: int, vector: bytes) -> bytes:
+    """The value with the vector in it; unchanged when it has one. Raises ValueError."""
+    parts = parts_of(value, dimension)
+    if parts.vector is not None:
         return value
-    return make_value(sequence, stored_ns, importance, vector, value[_HEADER.size :])
+    return make_value(
+        parts.sequence,
+        parts.stored_ns,
+        parts.importance,
+        parts.payload,
+        vector=vector,
+        kind=parts.kind,
+        step=parts.step,
+        metadata=parts.metadata,
+    )

@@ -10,15 +10,14 @@ import numpy as np
 
 from memory_core.errors import BadInputError, CorruptionError
 from memory_core.log import Log
-from memory_core.memories import AgentMemories, TierTable
+from memory_core.memories import HAS_METADATA, AgentMemories, Entry, TierTable
 from memory_core.ops import TIERS, Counts
 from memory_core.record import ids_of, parts_of
 
 __all__ = ["Tables"]
 
 _ENCODED_TOGETHER = 1_024
-# key, table, state id, sequence, importance
-_Place = tuple[bytes, TierTable, str, int, float]
+_Place = tuple[bytes, TierTable, str, Entry]  # the bytes are the key
 
 
 class Tables:
@@ -63,6 +62,13 @@ class Tables:
             chosen = list(self.agents.values())
         return Counts(*(sum(one.held(tier) for one in chosen) for tier in range(len(TIERS))))
 
+    def sizes(self, agent_id: str | None) -> Counts:
+        """Bytes of the packed states by tier, of one agent or of all."""
+        chosen = [self.agents[agent_id]] if agent_id in self.agents else []
+        if agent_id is None:
+            chosen = list(self.agents.values())
+        return Counts(*(sum(one.held_bytes(tier) for one in chosen) for tier in range(len(TIERS))))
+
     def _load(
         self,
         log: Log,
@@ -75,17 +81,24 @@ class Tables:
         for key, value in records:
             try:
                 agent_id, state_id = ids_of(key)
-                (sequence, _, importance, _), vector, payload = parts_of(value, self._dimension)
+                parts = parts_of(value, self._dimension)
             except ValueError as error:
                 raise _damaged(log, tier, key, error) from None
-            self.sequence = max(self.sequence, sequence)
+            self.sequence = max(self.sequence, parts.sequence)
             table = self.agent(agent_id).table(tier)
-            if vector is not None:
-                array = np.frombuffer(vector, np.float32)
-                table.put(state_id, array, sequence, importance, None)
+            entry = (
+                parts.sequence,
+                parts.importance,
+                parts.stored_ns,
+                parts.step,
+                parts.kind | (HAS_METADATA if parts.metadata is not None else 0),
+                len(parts.payload),
+            )
+            if parts.vector is not None:
+                table.put(state_id, np.frombuffer(parts.vector, np.float32), entry, None)
                 continue
-            bare.append((key, table, state_id, sequence, importance))
-            payloads.append(payload)
+            bare.append((key, table, state_id, entry))
+            payloads.append(parts.payload)
             if len(bare) == _ENCODED_TOGETHER:
                 self._put_encoded(log, tier, bare, payloads, encode)
         self._put_encoded(log, tier, bare, payloads, encode)
@@ -105,8 +118,8 @@ class Tables:
             vectors = encode(payloads)
         except BadInputError as error:
             raise _damaged(log, tier, places[0][0], error) from None
-        for (_, table, state_id, sequence, importance), vector in zip(places, vectors, strict=True):
-            table.put(state_id, vector, sequence, importance, None)
+        for (_, table, state_id, entry), vector in zip(places, vectors, strict=True):
+            table.put(state_id, vector, entry, None)
         places.clear()
         payloads.clear()
 

@@ -267,5 +267,5 @@ def test_a_database_cannot_be_made_on_a_full_disk_and_can_when_there_is_room(sma
     with MemoryStore(config) as store:
         assert store.execute([Store("a", "s", b"\x80"), Describe()]) == [
             Done(),
-            Described(1, Counts(stm=1)),
+            Described(1, Counts(stm=1), Counts(stm=1)),
         ]

@@ -416,7 +416,7 @@ def test_the_clock_that_is_stored_is_the_one_that_was_given(tmp_path: Path):
         bytes(24),  # announces a vector
         bytes(20) + b"\1\0\0\0",  # no vector and no state
         bytes(20) + b"\1\0\0\0" + b"\xff",
-        bytes(20) + b"\2\0\0\0" + bytes(100),  # flags of a later release
+        bytes(20) + b"\x08\0\0\0" + bytes(100),  # flags of a later release
     ],
 )
 def test_a_record_that_is_none_is_damage(tmp_path: Path, value: bytes):

@@ -19,7 +19,7 @@ def agents(count: int, memories: int, size: int) -> dict[str, AgentMemories]:
     for number in range(count):
         one = made[f"a{number}"] = AgentMemories(f"a{number}", 4)
         for place in range(memories):
-            one.table(place % 2).put(f"s{place}", VECTOR, place, 0.5, bytes(size))
+            one.table(place % 2).put(f"s{place}", VECTOR, (place, 0.5, 0, 0, 0, size), bytes(size))
     return made
 
 

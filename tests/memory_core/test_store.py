@@ -133,7 +133,7 @@ def test_nothing_read_in_a_batch_shows_a_write_of_it_that_was_not_kept(
     assert isinstance(results[3], Missing)
     assert isinstance(results[4], Hits)
     assert [hit.payload for hit in results[4].hits] == [state(1)]
-    assert results[5] == Described(1, Counts(stm=1))
+    assert results[5] == Described(1, Counts(stm=1), Counts(stm=len(state(1))))
 
 
 @pytest.mark.fault

@@ -199,7 +199,7 @@ def _slices(agent: int, count: int) -> list[list[_State]]:
 
 
 def _value(state: dict[str, Any]) -> bytes:
-    return make_value(1, 0, 0.5, None, Store.of("-", "-", state).payload)
+    return make_value(1, 0, 0.5, Store.of("-", "-", state).payload)
 
 
 @contextlib.contextmanager
