@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 # A name is loaded when it is first asked for, so that a client of shards, of which there may be
 # hundreds of processes, does not load RocksDB and FAISS.
 if TYPE_CHECKING:
+    from memory_core.conditions import Condition, Filter, conditions_of
     from memory_core.config import MemoryConfig
     from memory_core.encoder import Encoder, StateEncoder
     from memory_core.errors import (
@@ -34,65 +35,84 @@ if TYPE_CHECKING:
         StorageFullError,
         UnavailableError,
     )
-    from memory_core.face import MemoryFace, SimilarState
+    from memory_core.face import MemoryFace
     from memory_core.ops import (
         Counts,
+        Delete,
+        Deleted,
         Describe,
         Described,
         Done,
         Failure,
         Hit,
         Hits,
+        Memories,
+        Memory,
         Missing,
         Moved,
         Operation,
+        Query,
         Record,
         Result,
         Retrieve,
+        RetrieveMany,
         Search,
         Store,
         Transition,
     )
     from memory_core.store import MemoryStore
     from memory_core.system import AgentMemorySystem
+    from memory_core.views import MemoryStatistics, SimilarState, StoredMemory
 
 __all__ = [
     "AgentMemorySystem",
     "BadInputError",
+    "Condition",
     "CorruptionError",
     "Counts",
     "DatabaseError",
     "DeadlineError",
+    "Delete",
+    "Deleted",
     "Describe",
     "Described",
     "Done",
     "Encoder",
     "Failure",
+    "Filter",
     "Hit",
     "Hits",
     "IncompatibleError",
     "LockedError",
+    "Memories",
+    "Memory",
     "MemoryConfig",
     "MemoryCoreError",
     "MemoryFace",
+    "MemoryStatistics",
     "MemoryStore",
     "Missing",
     "Moved",
     "Operation",
     "OverloadedError",
+    "Query",
     "Record",
     "Result",
     "Retrieve",
+    "RetrieveMany",
     "Search",
     "SimilarState",
     "StateEncoder",
     "StorageFullError",
     "Store",
+    "StoredMemory",
     "Transition",
     "UnavailableError",
+    "conditions_of",
 ]
 
 _MODULES = {
+    "memory_core.conditions": ("Condition", "Filter", "conditions_of"),
     "memory_core.config": ("MemoryConfig",),
     "memory_core.encoder": ("Encoder", "StateEncoder"),
     "memory_core.errors": (
@@ -107,27 +127,34 @@ _MODULES = {
         "StorageFullError",
         "UnavailableError",
     ),
-    "memory_core.face": ("MemoryFace", "SimilarState"),
+    "memory_core.face": ("MemoryFace",),
     "memory_core.ops": (
         "Counts",
+        "Delete",
+        "Deleted",
         "Describe",
         "Described",
         "Done",
         "Failure",
         "Hit",
         "Hits",
+        "Memories",
+        "Memory",
         "Missing",
         "Moved",
         "Operation",
+        "Query",
         "Record",
         "Result",
         "Retrieve",
+        "RetrieveMany",
         "Search",
         "Store",
         "Transition",
     ),
     "memory_core.store": ("MemoryStore",),
     "memory_core.system": ("AgentMemorySystem",),
+    "memory_core.views": ("MemoryStatistics", "SimilarState", "StoredMemory"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

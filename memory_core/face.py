@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy.typing as npt
@@ -12,34 +11,26 @@ import numpy.typing as npt
 from memory_core.errors import MemoryCoreError
 from memory_core.ops import (
     Counts,
+    Delete,
+    Deleted,
     Describe,
     Described,
     Failure,
-    Hits,
     Moved,
     Operation,
     Record,
     Result,
     Retrieve,
-    Search,
     Store,
     Transition,
 )
+from memory_core.retrieval import RetrievalFace
+from memory_core.views import MemoryStatistics
 
-__all__ = ["MemoryFace", "SimilarState"]
-
-
-@dataclass(frozen=True, slots=True)
-class SimilarState:
-    """One result of a search; ``score`` is the cosine similarity, in [-1, 1]."""
-
-    state_id: str
-    score: float
-    tier: str
-    state: dict[str, Any]
+__all__ = ["MemoryFace"]
 
 
-class MemoryFace(ABC):
+class MemoryFace(RetrievalFace):
     """What a program with agents in it calls; a subclass says how an operation is executed."""
 
     @abstractmethod
@@ -54,23 +45,61 @@ class MemoryFace(ABC):
         state_data: Mapping[str, Any],
         importance: float = 0.5,
         vector: npt.ArrayLike | None = None,
+        step_number: int | None = None,
+        metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        """Store a state, replacing the one of that id; durable when this returns.
+        """Store a state, replacing the memory of that id; durable when this returns.
 
         Args:
             agent_id: whose memory it is; 1 to 1,024 bytes of text.
-            state_id: its name among the agent's memories.
+            state_id: its name among the agent's memories, of whatever type.
             state_data: a nested mapping of strings, numbers, booleans, None, lists, and numpy
                 scalars and arrays.
             importance: from 0 to 1; the important stay longer in a tier.
             vector: (dim,) takes the place of the encoder's; it is scaled to unit length.
+            step_number: of the agent's life, a whole number of 64 bits.
+            metadata: a mapping that is kept beside the state; it has no part in similarity.
 
         Raises:
             BadInputError: names the field that is wrong.
             UnavailableError: the system is closed, or refuses writes after one that failed.
             StorageFullError: the disk has no room; the state was not stored.
         """
-        self._one(Store.of(agent_id, state_id, state_data, importance=importance, vector=vector))
+        self._store_memory(
+            "state", agent_id, state_id, state_data, importance, vector, step_number, metadata
+        )
+
+    def store_agent_action(
+        self,
+        *,
+        agent_id: str,
+        state_id: str,
+        state_data: Mapping[str, Any],
+        importance: float = 0.5,
+        vector: npt.ArrayLike | None = None,
+        step_number: int | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """`store_agent_state` for what the agent did: a memory of type ``action``."""
+        self._store_memory(
+            "action", agent_id, state_id, state_data, importance, vector, step_number, metadata
+        )
+
+    def store_agent_interaction(
+        self,
+        *,
+        agent_id: str,
+        state_id: str,
+        state_data: Mapping[str, Any],
+        importance: float = 0.5,
+        vector: npt.ArrayLike | None = None,
+        step_number: int | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """`store_agent_state` for a meeting with others: a memory of type ``interaction``."""
+        self._store_memory(
+            "interaction", agent_id, state_id, state_data, importance, vector, step_number, metadata
+        )
 
     def retrieve_state(
         self, *, state_id: str, agent_id: str, tier: str = "all"
@@ -82,27 +111,6 @@ class MemoryFace(ABC):
         """
         found = self._one(Retrieve(agent_id, state_id, tier))
         return found.state if isinstance(found, Record) else None
-
-    def retrieve_similar_states(
-        self,
-        *,
-        agent_id: str,
-        query_state: Mapping[str, Any] | None = None,
-        k: int = 5,
-        tier: str = "all",
-        vector: npt.ArrayLike | None = None,
-    ) -> list[SimilarState]:
-        """The ``k`` memories of the agent most similar to a state or a vector, best first.
-
-        Fewer when the tier holds fewer; none for an unknown agent (see `has_agent`).
-
-        Raises:
-            BadInputError: names the field that is wrong.
-        """
-        found = self._one(Search.of(agent_id, query_state, vector=vector, k=k, tier=tier))
-        if not isinstance(found, Hits):
-            raise MemoryCoreError(f"a search gave {found!r}")
-        return [SimilarState(hit.state_id, hit.score, hit.tier, hit.state) for hit in found.hits]
 
     def force_transition_to_im(self, *, percentage: float, agent_id: str | None = None) -> int:
         """Move ``percentage`` of the short-term memories to the intermediate tier.
@@ -122,6 +130,52 @@ class MemoryFace(ABC):
     def count_memories(self, agent_id: str | None = None) -> Counts:
         """Memories by tier, of one agent or of all."""
         return self._describe(agent_id).counts
+
+    def get_memory_statistics(self, *, agent_id: str | None = None) -> MemoryStatistics:
+        """Counts and bytes by tier, of one agent or of all."""
+        return MemoryStatistics.of(self._describe(agent_id))
+
+    def delete_memory(self, *, agent_id: str, state_id: str) -> bool:
+        """Delete a memory, for good when this returns; whether there was one."""
+        return self._delete(Delete(agent_id, state_id)) > 0
+
+    def clear_agent(self, *, agent_id: str) -> int:
+        """Delete all memories of an agent, who is then unknown; how many there were."""
+        return self._delete(Delete(agent_id))
+
+    def clear_all_memories(self) -> int:
+        """Delete all memories of all agents; how many there were."""
+        return self._delete(Delete(None))
+
+    def _store_memory(
+        self,
+        kind: str,
+        agent_id: str,
+        state_id: str,
+        state_data: Mapping[str, Any],
+        importance: float,
+        vector: npt.ArrayLike | None,
+        step: int | None,
+        metadata: Mapping[str, Any] | None,
+    ) -> None:
+        self._one(
+            Store.of(
+                agent_id,
+                state_id,
+                state_data,
+                importance=importance,
+                vector=vector,
+                kind=kind,
+                step=step,
+                metadata=metadata,
+            )
+        )
+
+    def _delete(self, operation: Delete) -> int:
+        deleted = self._one(operation)
+        if not isinstance(deleted, Deleted):
+            raise MemoryCoreError(f"a deletion gave {deleted!r}")
+        return deleted.count
 
     def _transition(self, to: str, percentage: float, agent_id: str | None) -> int:
         moved = self._one(Transition(to, percentage, agent_id))
