@@ -18,19 +18,26 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from memory_core import (
+    Condition,
+    Delete,
+    Deleted,
     Describe,
     Described,
     Done,
     Failure,
+    Filter,
     Hits,
+    Memories,
     MemoryConfig,
     MemoryStore,
     Missing,
     Moved,
     Operation,
+    Query,
     Record,
     Result,
     Retrieve,
+    RetrieveMany,
     Search,
     StateEncoder,
     Store,
@@ -53,7 +60,42 @@ class Memory:
     vector: npt.NDArray[np.float64]
     sequence: int
     importance: float
+    stored_ns: int
+    kind: str
+    step: int | None
+    metadata: bytes | None
     tier: int = 0
+
+    def fits(self, wanted: Filter) -> bool:
+        """Whether a filter lets it through, one question after another."""
+        return (
+            (wanted.kinds is None or self.kind in wanted.kinds)
+            and within(self.stored_ns, wanted.time_ns)
+            and (
+                wanted.steps is None or (self.step is not None and within(self.step, wanted.steps))
+            )
+            and within(self.importance, wanted.importance)
+            and all(self.holds(condition) for condition in wanted.conditions)
+            and all(word.casefold() in repr(self.state).casefold() for word in wanted.words)
+        )
+
+    def holds(self, condition: Condition) -> bool:
+        """Conditions of the strategies below only: on ``x``, which is there, and ``tag``."""
+        value = self.state.get(condition.path[0])
+        if condition.path[0] not in self.state:
+            return condition.operator in {"ne", "nin"}
+        return {
+            "eq": lambda: value == condition.value,
+            "ne": lambda: value != condition.value,
+            "gte": lambda: value >= condition.value,
+            "in": lambda: value in condition.value,
+            "nin": lambda: value not in condition.value,
+        }[condition.operator]()
+
+
+def within(value: float, bounds: tuple[Any, Any] | None) -> bool:
+    low, high = bounds or (None, None)
+    return (low is None or value >= low) and (high is None or value <= high)
 
 
 @dataclass
@@ -65,6 +107,7 @@ class Model:
     encoder: StateEncoder = field(default_factory=lambda: StateEncoder(DIMENSION))
     agents: dict[str, dict[str, Memory]] = field(default_factory=dict)
     sequence: int = 0
+    now_ns: int = 0
 
     def vector(self, payload: bytes | None, ready: bytes | None) -> npt.NDArray[np.float64]:
         if ready is not None:
@@ -89,6 +132,10 @@ class Model:
             self.vector(operation.payload, operation.vector),
             self.sequence,
             float(np.float32(operation.importance)),
+            self.now_ns,
+            operation.kind,
+            operation.step,
+            operation.metadata,
         )
         self.make_room(operation.agent_id, 0, self.stm_capacity)
 
@@ -141,8 +188,54 @@ class Model:
             self.check_search(operation, result)
         elif isinstance(operation, Transition):
             assert result == Moved(self.transition(operation))
+        elif isinstance(operation, Delete):
+            assert result == Deleted(self.delete(operation))
+        elif isinstance(operation, RetrieveMany):
+            held = self.in_tier(operation.agent_id, operation.tier)
+            self.check_memories([one for one in operation.state_ids if one in held], result, held)
+        elif isinstance(operation, Query):
+            self.check_query(operation, result)
         else:
             self.check_describe(operation, result)
+
+    def delete(self, operation: Delete) -> int:
+        if operation.agent_id is None:
+            count = sum(map(len, self.agents.values()))
+            self.agents.clear()
+            return count
+        held = self.agents.get(operation.agent_id, {})
+        if operation.state_id is None:
+            return len(self.agents.pop(operation.agent_id, {}))
+        deleted = held.pop(operation.state_id, None) is not None
+        if not held:
+            self.agents.pop(operation.agent_id, None)
+        return int(deleted)
+
+    def in_tier(self, agent_id: str, tier: str) -> dict[str, Memory]:
+        return {
+            state_id: memory
+            for state_id, memory in self.agents.get(agent_id, {}).items()
+            if tier in {"all", TIERS[memory.tier]}
+        }
+
+    def check_query(self, operation: Query, result: Result) -> None:
+        held = self.in_tier(operation.agent_id, operation.tier)
+        fitting = [one for one, memory in held.items() if memory.fits(operation.filter)]
+        fitting.sort(key=lambda one: held[one].sequence, reverse=operation.newest_first)
+        self.check_memories(fitting[: operation.limit], result, held)
+
+    def check_memories(self, ids: list[str], result: Result, held: dict[str, Memory]) -> None:
+        assert isinstance(result, Memories), result
+        assert [one.state_id for one in result.memories] == ids
+        for one in result.memories:
+            memory = held[one.state_id]
+            assert (one.state, one.tier, one.kind) == (
+                memory.state,
+                TIERS[memory.tier],
+                memory.kind,
+            )
+            assert (one.importance, one.stored_ns) == (memory.importance, memory.stored_ns)
+            assert (one.step, one.metadata) == (memory.step, memory.metadata)
 
     def check_retrieve(self, operation: Retrieve, result: Result) -> None:
         memory = self.agents.get(operation.agent_id, {}).get(operation.state_id)
@@ -156,11 +249,22 @@ class Model:
         assert isinstance(result, Hits), result
         own = {
             state_id: memory
-            for state_id, memory in self.agents.get(operation.agent_id, {}).items()
-            if operation.tier in {"all", TIERS[memory.tier]}
+            for state_id, memory in self.in_tier(operation.agent_id, operation.tier).items()
+            if memory.fits(operation.filter or Filter())
         }
         query = self.vector(operation.payload, operation.vector)
         exact = {state_id: float(memory.vector @ query) for state_id, memory in own.items()}
+        if operation.prefer:
+            for state_id, memory in own.items():
+                share = sum(map(memory.holds, operation.prefer)) / len(operation.prefer)
+                exact[state_id] *= operation.vector_weight
+                exact[state_id] += operation.attribute_weight * share
+        if operation.min_score is not None:  # between scores that differ by rounding alone
+            assert all(hit.score >= operation.min_score for hit in result.hits)
+            near = [one for one in exact.values() if abs(one - operation.min_score) < 1e-5]
+            if near:
+                return
+            exact = {one: score for one, score in exact.items() if score >= operation.min_score}
         best = sorted(exact.values(), reverse=True)[: operation.k]
         scores = [hit.score for hit in result.hits]
         assert len(scores) == len(best)
@@ -184,6 +288,14 @@ def is_bad(operation: Operation) -> bool:
     """Whether the strategies below made it to fail."""
     if isinstance(operation, Transition):
         return operation.to == "stm"
+    if isinstance(operation, Delete):
+        return operation.agent_id is None and operation.state_id is not None
+    if isinstance(operation, Store) and (operation.kind == "dream" or operation.step == 2**63):
+        return True
+    if isinstance(operation, Store) and operation.metadata == b"\x01":
+        return True
+    if isinstance(operation, Query) and operation.filter.steps == (2, 1):
+        return True
     if isinstance(operation, Search) and operation.k < 1:
         return True
     return operation.agent_id == ""
@@ -201,6 +313,40 @@ vectors = (
     .map(lambda numbers: np.array(numbers, np.float32).tobytes())
 )
 tiers = st.sampled_from([*TIERS, "all"])
+conditions = st.sampled_from(
+    [
+        Condition(["x"], "eq", 1),
+        Condition(["x"], "gte", 0),
+        Condition(["x"], "in", [-1, 2]),
+        Condition(["tag"], "eq", "a"),
+        Condition(["tag"], "ne", "b"),
+        Condition(["tag"], "nin", ["", "a"]),
+    ]
+)
+steps = st.none() | st.integers(-3, 3) | st.sampled_from([2**63 - 1, 1 - 2**63])
+
+
+def ranges(ends: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """None, or a range with or without each end, which lie in order."""
+    both = st.tuples(ends, ends).map(
+        lambda pair: tuple(sorted(pair)) if None not in pair else pair  # type: ignore[type-var]
+    )
+    return st.none() | both
+
+
+kinds = st.lists(st.sampled_from(["state", "action", "interaction"]), max_size=2)
+times = ranges(st.none() | st.integers(0, 60).map(lambda at: at * 1_000))
+step_ranges = ranges(st.none() | st.integers(-3, 3))
+importances = ranges(st.none() | st.sampled_from([0.0, 0.25, 0.5, 1.0]))
+filters = st.one_of(  # one thing at a time finds more than all at once, which few memories fit
+    st.builds(Filter, kinds=kinds),
+    st.builds(Filter, time_ns=times),
+    st.builds(Filter, steps=step_ranges),
+    st.builds(Filter, importance=importances),
+    st.builds(Filter, conditions=st.lists(conditions, max_size=2)),
+    st.builds(Filter, words=st.sampled_from([[], ["TAG"], ["a", "x"]])),
+    st.builds(Filter, st.none() | kinds, times, step_ranges, importances),
+)
 stores = st.builds(
     Store,
     agents,
@@ -208,6 +354,22 @@ stores = st.builds(
     payloads,
     st.sampled_from([0.0, 0.3, 0.5, 1.0]) | st.floats(0, 1),
     st.none() | vectors,
+    st.sampled_from(["state", "state", "action", "interaction"]),
+    steps,
+    st.sampled_from([None, None, b"\x80", b"\x81\xa1m\x01"]),
+)
+filtered = st.builds(
+    Search,
+    agents,
+    payloads,
+    st.none(),
+    st.integers(1, 12),
+    tiers,
+    st.none() | st.sampled_from([-1.0, 0.0, 0.3, 2]),
+    st.none() | filters,
+    st.lists(conditions, max_size=3),
+    st.sampled_from([0.0, 0.7, 1.0]),
+    st.sampled_from([0.0, 0.3, 1.0]),
 )
 searches = st.builds(Search, agents, payloads, st.none(), st.integers(1, 12), tiers) | st.builds(
     Search, agents, st.none(), vectors, st.sampled_from([1, 3, 2**62]), tiers
@@ -224,7 +386,15 @@ bad = st.sampled_from(
         Retrieve("", "s"),
         Search("a", b"\x80", None, 0),
         Transition("stm", 10.0),
+        Store("a", "s", b"\x80", kind="dream"),
+        Store("a", "s", b"\x80", step=2**63),
+        Store("a", "s", b"\x80", metadata=b"\x01"),
+        Query("a", Filter(steps=(2, 1))),
+        Delete(None, "s"),
     ]
+)
+deletions = st.builds(Delete, agents, st.sampled_from(STATES)) | st.sampled_from(
+    [Delete("a"), Delete("ab"), Delete(None)]
 )
 operations = st.one_of(
     stores,
@@ -232,7 +402,11 @@ operations = st.one_of(
     stores,
     st.builds(Retrieve, agents, st.sampled_from(STATES), tiers),
     searches,
+    filtered,
     transitions,
+    deletions,
+    st.builds(RetrieveMany, agents, st.lists(st.sampled_from(STATES), max_size=5), tiers),
+    st.builds(Query, agents, filters, tiers, st.none() | st.integers(1, 4), st.booleans()),
     st.builds(Describe, st.none() | agents),
     bad,
 )
@@ -282,10 +456,13 @@ class StoreMachine(RuleBasedStateMachine):
         self.open(self.folder / "0")
 
     def open(self, path: Path) -> None:
-        self.store = MemoryStore(MemoryConfig(path=path, **self.config))
+        self.store = MemoryStore(
+            MemoryConfig(path=path, **self.config), clock=lambda: self.model.now_ns
+        )
 
     @rule(batch=st.lists(operations, max_size=12))
     def execute(self, batch: Sequence[Operation]) -> None:
+        self.model.now_ns += 1_000
         results = self.store.execute(batch)
         assert len(results) == len(batch)
         for operation, result in zip(batch, results, strict=True):
@@ -326,6 +503,7 @@ class StoreMachine(RuleBasedStateMachine):
         everything: list[Operation] = [Describe()]
         for agent_id in AGENTS:
             everything.append(Describe(agent_id))
+            everything.append(Query(agent_id))
             everything += [Search(agent_id, b"\x81\xa1x\x02", None, k) for k in (2, 100)]
             everything += [
                 Retrieve(agent_id, state_id, tier)
