@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 
 from memory_core import BadInputError
 from memory_core.text_model import load_text_model
+from tests.memory_core.static_model import write_model
 
 INSTALL = 'pip install "agent-memory-harness[text]"'
 
@@ -25,33 +25,6 @@ needs_packages = pytest.mark.skipif(
 needs_shipped_model = pytest.mark.skipif(
     find_spec("wordllama") is None, reason=f"needs wordllama: {INSTALL}"
 )
-
-
-def write_model(folder: Path, rows: dict[str, Sequence[float]], dtype: Any = np.float32) -> Path:
-    """A static model of whole words in a folder, as model2vec saves one."""
-    from safetensors.numpy import save_file
-
-    folder.mkdir()
-    words = ["<unk>", *rows]
-    matrix = np.array([np.zeros(len(next(iter(rows.values())))), *rows.values()], dtype)
-    save_file({"embeddings": matrix}, folder / "model.safetensors")
-    tokenizer = {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": [],
-        "normalizer": {"type": "Lowercase"},
-        "pre_tokenizer": {"type": "Whitespace"},
-        "post_processor": None,
-        "decoder": None,
-        "model": {
-            "type": "WordLevel",
-            "vocab": {word: number for number, word in enumerate(words)},
-            "unk_token": "<unk>",
-        },
-    }
-    (folder / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
-    return folder
 
 
 ROWS = {"water": [4.0, 0.0, 2.0], "river": [2.0, 2.0, 0.0], "price": [0.0, -1.0, 0.0]}
@@ -191,6 +164,7 @@ def refuse(*_, **__):
     raise AssertionError("a socket is opened")
 socket.socket.connect = socket.getaddrinfo = refuse
 from memory_core.text_model import load_text_model
+from tests.memory_core.static_model import write_model
 load_text_model().embed(["some words"])
 print("wordllama" in sys.modules, "torch" in sys.modules, logging.getLogger().handlers)
 """
