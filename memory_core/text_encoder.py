@@ -60,7 +60,7 @@ class TextEncoder:
         text_dimension: how many of the vector's numbers are the text's, at most the model's own
             and less than ``dimension``; None is two thirds of ``dimension``, or the model's own
             if that is less.
-        text_weight: what part of a similarity the texts have, above 0 and below 1.
+        text_weight: what part of a similarity the texts have, from 0.01 to 0.99.
 
     The first 256 texts of a state count, and the first 8,192 characters of each. ``name`` has a
     digest of the model's files, so that a database opens with the same model only, wherever it
@@ -84,8 +84,8 @@ class TextEncoder:
         _require_whole("dimension", dimension, 2)
         if isinstance(text_weight, bool) or not isinstance(text_weight, int | float):
             raise BadInputError("text_weight", f"must be a number, not {text_weight!r}")
-        if not 0 < text_weight < 1:
-            raise BadInputError("text_weight", f"must be above 0 and below 1, not {text_weight!r}")
+        if not 0.01 <= text_weight <= 0.99:
+            raise BadInputError("text_weight", f"must be from 0.01 to 0.99, not {text_weight!r}")
         self.dimension = dimension
         self._folder = None if model is None else _checked_folder(model)
         self._model = load_text_model(self._folder)

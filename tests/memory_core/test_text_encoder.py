@@ -262,7 +262,10 @@ def test_the_texts_have_two_thirds_of_few_numbers(dimension: int, text_dimension
     [
         *(("dimension", value) for value in (0, 1, True, 8.0, "8", None)),
         *(("text_dimension", value) for value in (0, 5, True, 2.0, "2")),
-        *(("text_weight", value) for value in (0, 1, -0.5, 1.5, math.nan, True, "0.5", None)),
+        *(
+            ("text_weight", value)
+            for value in (0, 1, 1e-300, -0.5, 1.5, math.nan, True, "0.5", None)
+        ),
         *(("model", value) for value in ("", b"m", 7, "a\0b")),
     ],
 )
