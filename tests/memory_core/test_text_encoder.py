@@ -54,7 +54,7 @@ class WordModel:
     dimension = 4
 
     def __init__(self, folder: str | None) -> None:
-        self.fingerprint = f"of {folder and Path(folder).name}"
+        self.fingerprint = f"of {folder and Path(folder).resolve()}"
 
     def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         vectors = np.zeros((len(texts), 4), np.float32)

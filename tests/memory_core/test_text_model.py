@@ -27,7 +27,7 @@ needs_shipped_model = pytest.mark.skipif(
 )
 
 
-ROWS = {"water": [4.0, 0.0, 2.0], "river": [2.0, 2.0, 0.0], "price": [0.0, -1.0, 0.0]}
+ROWS = {"water": [4.0, 0.0, 2048.0], "river": [2.0, 2.0, 1.0], "price": [0.0, -1.0, 0.0]}
 
 
 @needs_packages
@@ -38,18 +38,31 @@ def test_a_text_is_the_mean_of_its_known_words(tmp_path: Path, dtype: Any):
     vectors = model.embed(["Water river", "water somewhere", "nothing known", ""])
     assert model.dimension == 3
     assert vectors.dtype == np.float32
-    np.testing.assert_array_equal(vectors, [[3, 1, 1], [4, 0, 2], [0, 0, 0], [0, 0, 0]])
+    np.testing.assert_array_equal(vectors, [[3, 1, 1024.5], [4, 0, 2048], [0, 0, 0], [0, 0, 0]])
     assert model.embed([]).shape == (0, 3)
 
 
 @needs_packages
 def test_many_and_long_texts_are_as_each_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Texts are taken in parts of bounded length, which changes no vector."""
+    from model2vec import StaticModel
+
     monkeypatch.setattr("memory_core.text_model._HELD_TOGETHER_CHARACTERS", 40)
     model = load_text_model(str(write_model(tmp_path / "m", ROWS)))
     texts = ["water", "water river " * 20, "price", "river price", "price " * 6, "river"] * 3
     alone = [model.embed([text])[0] for text in texts]
+    parts: list[list[str]] = []
+    encode = StaticModel.encode
+
+    def noted(self: Any, part: list[str], **arguments: Any) -> Any:
+        parts.append(part)
+        return encode(self, part, **arguments)
+
+    monkeypatch.setattr(StaticModel, "encode", noted)
     np.testing.assert_allclose(model.embed(texts), alone, rtol=1e-6)
+    assert [text for part in parts for text in part] == texts
+    assert all(len(part) == 1 or sum(map(len, part)) <= 40 for part in parts)
+    assert len(parts) < len(texts)
 
 
 @needs_packages
