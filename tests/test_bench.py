@@ -12,7 +12,6 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts" / "lib"))
 
 from bench import command, harness_runs, machine
-from bench.catalogue import MEASUREMENTS, ROWS, figure_specs, needed
 from bench.errors import MeasurementError
 from bench.figures import (
     Figure,
@@ -27,9 +26,11 @@ from bench.figures import (
 from bench.memory_watch import MemoryWatch, pss_bytes
 from bench.session import Session
 from bench.sizes import Sizes
+from bench.suites import SUITES, Suite
 from bench.table import print_table
 
 BENCH = Path(command.__file__).parent
+MAIN = SUITES["main"]
 SPEC = FigureSpec(
     row="ray",
     title="agents through Ray",
@@ -129,7 +130,10 @@ def test_the_table_shows_figures_with_their_goals():
 def test_nothing_is_cut_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch):
     """A file gets whole lines, however narrow the terminal is said to be."""
     monkeypatch.setenv("COLUMNS", "40")
-    figures = [Figure(spec=spec, values=(123_456.0,)) for spec in figure_specs(Sizes(), list(ROWS))]
+    figures = [
+        Figure(spec=spec, values=(123_456.0,))
+        for spec in MAIN.figure_specs(Sizes(), list(MAIN.rows))
+    ]
     text = shown(figures, ("a long line of introduction that is wider than forty cells",))
     assert "introduction that is wider than forty cells\n" in text
     for one in figures:
@@ -137,15 +141,16 @@ def test_nothing_is_cut_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPat
     assert text.count("\n") == len(figures) + 3
 
 
-def test_every_row_is_made_of_measurements_that_exist():
+@pytest.mark.parametrize("suite", SUITES.values(), ids=list(SUITES))
+def test_every_row_is_made_of_measurements_that_exist(suite: Suite):
     """Each figure of a row finds its numbers in the measurements that the row asks for."""
-    specs = figure_specs(Sizes(), list(ROWS))
-    assert {spec.row for spec in specs} == set(ROWS)
-    for row, names in ROWS.items():
-        assert set(names) <= set(MEASUREMENTS)
-        assert needed([row]) == [name for name in MEASUREMENTS if name in names]
+    specs = suite.figure_specs(suite.sizes(), list(suite.rows))
+    assert {spec.row for spec in specs} == set(suite.rows)
+    for row, names in suite.rows.items():
+        assert set(names) <= set(suite.measurements)
+        assert suite.needed([row]) == [name for name in suite.measurements if name in names]
         assert any(spec.goal for spec in specs if spec.row == row)
-    assert needed(list(ROWS)) == list(MEASUREMENTS)
+    assert suite.needed(list(suite.rows)) == list(suite.measurements)
 
 
 def test_what_is_compared_takes_turns(tmp_path: Path):
@@ -289,3 +294,20 @@ def test_a_row_of_the_harness_at_a_very_small_size(tmp_path: Path):
     assert in_flight == 20
     assert memory > 50 * 2**20
     assert {entry["summary"]["operations"] for entry in report["raw"]} == {5 * 18, 20 * 18}
+
+
+@pytest.mark.slow
+def test_the_store_at_depth_at_a_very_small_size(tmp_path: Path):
+    """`scripts/bench core` loads, kills, opens again and compares, each in a process of its own."""
+    sizes = [
+        *("--memories=3000", "--few-memories=300", "--many-agents=40", "--few-agents=4"),
+        "--memories-each=3",
+    ]
+    done = bench("core", "--repeats=1", "--out=core.json", *sizes, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "core.json").read_text())
+    assert [path.name for path in tmp_path.iterdir()] == ["core.json"]
+    medians = {figure["title"]: figure["median"] for figure in report["figures"]}
+    assert all(median > 0 for median in medians.values()), medians
+    [recall] = (value for title, value in medians.items() if "recall" in title)
+    assert recall > 0.99  # exact as yet

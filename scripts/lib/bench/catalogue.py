@@ -5,7 +5,7 @@ A figure names the measurements it is made of, so that ``--only`` makes those an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from bench.harness_runs import HarnessRun, run_harness, run_script
 from bench.library import batches, calls, single_stores
 from bench.sizes import BATCH_OPERATIONS, THREADS, Sizes
 
-__all__ = ["MEASUREMENTS", "ROWS", "Measure", "figure_specs", "needed"]
+__all__ = ["MEASUREMENTS", "ROWS", "Measure", "figure_specs"]
 
 Measure = Callable[[Sizes, Path], HarnessRun | Measured]
 
@@ -70,16 +70,9 @@ ROWS: dict[str, tuple[str, ...]] = {
 }
 
 
-def needed(rows: Sequence[str]) -> list[str]:
-    """The measurements that rows need, in the order in which they are made."""
-    wanted = {name for row in rows for name in ROWS[row]}
-    return [name for name in MEASUREMENTS if name in wanted]
-
-
-def figure_specs(sizes: Sizes, rows: Sequence[str]) -> list[FigureSpec]:
-    """The lines of the table for rows, in its order."""
-    specs = [*_through_ray(sizes), *_in_process(), *_whole_runs(sizes)]
-    return [spec for row in ROWS if row in rows for spec in specs if spec.row == row]
+def figure_specs(sizes: Sizes) -> list[FigureSpec]:
+    """The lines of the table."""
+    return [*_through_ray(sizes), *_in_process(), *_whole_runs(sizes)]
 
 
 def _through_ray(sizes: Sizes) -> list[FigureSpec]:

@@ -19,11 +19,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.catalogue import MEASUREMENTS, ROWS, figure_specs, needed
 from bench.figures import Figure, Verdict, figure_of
 from bench.machine import machine_facts, machine_line, warnings
 from bench.session import Session
-from bench.sizes import Sizes
+from bench.suites import SUITES, Suite
 from bench.table import print_table
 
 __all__ = ["exit_code", "main"]
@@ -32,15 +31,21 @@ SCHEMA_VERSION = 1
 _DESCRIPTION = """\
 Measures what the product must reach, on this machine: a table, and JSON with every raw figure.
 Figures are medians over the repeats; what is compared is measured by turns, and a ratio is taken
-within a repeat. All of it takes about a minute a repeat; leave the machine alone meanwhile.
+within a repeat. Leave the machine alone meanwhile. ``scripts/bench core`` measures the store at
+depth instead.
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; its exit code."""
-    options = _parser().parse_args(arguments)
-    sizes = Sizes(**{size.name: getattr(options, size.name) for size in fields(Sizes)})
-    rows = options.only or list(ROWS)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    name = "main"
+    if given and given[0] in SUITES:
+        name = given.pop(0)
+    suite = SUITES[name]
+    options = _parser(name, suite).parse_args(given)
+    sizes = suite.sizes(**{size.name: getattr(options, size.name) for size in fields(suite.sizes)})
+    rows = options.only or list(suite.rows)
     repeats = 1 if options.quick else options.repeats
     out: Path = options.out or _default_out()
     parent: Path = options.data_dir or out.parent
@@ -53,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         facts = machine_facts(Path(folder))
         for warning in warnings(facts):
             _say(f"warning: {warning}")
-        measures = {name: MEASUREMENTS[name] for name in needed(rows)}
+        measures = {name: suite.measurements[name] for name in suite.needed(rows)}
         session = Session(measures, sizes, Path(folder).absolute(), _say)
         interrupted = False
         try:
@@ -61,10 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             _say("interrupted; what was measured until now is written down")
             interrupted = True
-    standard = sizes == Sizes()
-    figures = [
-        figure_of(spec, session.repeats, judged=standard) for spec in figure_specs(sizes, rows)
-    ]
+    standard = sizes == suite.sizes()
+    specs = suite.figure_specs(sizes, rows)
+    figures = [figure_of(spec, session.repeats, judged=standard) for spec in specs]
     code = exit_code(figures, session.problems, strict=options.strict)
     code = 130 if interrupted else code
     report = {"exit_code": code, "repeats": repeats, "sizes": asdict(sizes), "machine": facts}
@@ -83,16 +87,22 @@ def exit_code(figures: Sequence[Figure], problems: Sequence[str], *, strict: boo
     return 3 if strict and any(figure.verdict is Verdict.MISSED for figure in figures) else 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="scripts/bench", description=_DESCRIPTION)
+def _parser(name: str, suite: Suite) -> argparse.ArgumentParser:
+    prog = "scripts/bench" if name == "main" else f"scripts/bench {name}"
+    parser = argparse.ArgumentParser(prog=prog, description=f"{_DESCRIPTION}{suite.about}")
     parser.add_argument(
         "--only",
         action="append",
-        choices=list(ROWS),
+        choices=list(suite.rows),
         metavar="NAME",
-        help=f"this row alone; may be given again: {', '.join(ROWS)}",
+        help=f"this row alone; may be given again: {', '.join(suite.rows)}",
     )
-    parser.add_argument("--repeats", type=_count, default=5, help="of everything [5]")
+    parser.add_argument(
+        "--repeats",
+        type=_count,
+        default=suite.repeats,
+        help=f"of everything [{suite.repeats}]",
+    )
     parser.add_argument("--quick", action="store_true", help="one repeat")
     parser.add_argument("--strict", action="store_true", help="exit code 3 for a missed goal")
     parser.add_argument(
@@ -102,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
         "--data-dir", type=Path, metavar="DIR", help="for databases meanwhile [beside the JSON]"
     )
     group = parser.add_argument_group("sizes", "goals are judged with the defaults only")
-    for size in fields(Sizes):
+    for size in fields(suite.sizes):
         group.add_argument(
             f"--{size.name.replace('_', '-')}",
             type=_count,

@@ -64,7 +64,7 @@ class FigureSpec:
     Attributes:
         row: what ``--only`` calls it; several figures may share a row.
         title: what it is, in words.
-        unit: ``operations/s``, ``times``, ``bytes``, ``s``, ``agents`` or ``µs``.
+        unit: ``operations/s``, ``times``, ``bytes``, ``s``, ``agents``, ``ratio`` or ``µs``.
         value: how it follows from a repeat.
         goal: None for what is only told.
     """

@@ -13,11 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.catalogue import Measure
 from bench.errors import MeasurementError
 from bench.figures import Measured
 from bench.harness_runs import HarnessRun
-from bench.sizes import Sizes
 from memory_core import MemoryCoreError
 
 __all__ = ["Session"]
@@ -39,8 +37,8 @@ class Session:
         problems: a sentence for each that could not be.
     """
 
-    measures: Mapping[str, Measure]
-    sizes: Sizes
+    measures: Mapping[str, Callable[[Any, Path], HarnessRun | Measured]]
+    sizes: Any
     folder: Path
     say: Callable[[str], None]
     repeats: list[dict[str, Measured]] = field(default_factory=list)
@@ -83,4 +81,8 @@ def _told(measured: Measured) -> str:
     rates = {name: value for name, value in measured.items() if name.endswith("_ops_s")}
     if "throughput_ops_s" in rates:
         return f"{rates['throughput_ops_s']:,.0f} operations/s"
-    return ", ".join(f"{name.removesuffix('_ops_s')} {rate:,.0f}/s" for name, rate in rates.items())
+    if rates:
+        return ", ".join(
+            f"{name.removesuffix('_ops_s')} {rate:,.0f}/s" for name, rate in rates.items()
+        )
+    return ", ".join(f"{name} {value:,.3g}" for name, value in measured.items())

@@ -60,7 +60,9 @@ def quantity(value: float | None, unit: str) -> str:
         return f"{value / _SIZE_BYTES:,.0f}"
     if unit in {"operations/s", "agents"}:
         return f"{value:,.0f}"
-    if unit == "times" and abs(value) < 10:
+    if unit == "ratio":
+        return f"{value:.3f}"
+    if unit in {"times", "s"} and abs(value) < 10:
         return f"{value:.2f}"
     return f"{value:,.1f}"
 

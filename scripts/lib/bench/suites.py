@@ -1,0 +1,65 @@
+"""The suites of measurements: what the harness and the store must reach, and the store at depth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench import catalogue, core
+from bench.figures import FigureSpec
+from bench.sizes import Sizes
+
+__all__ = ["SUITES", "Suite"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """Measurements that one call of the command makes.
+
+    Attributes:
+        sizes: a dataclass of how much each does.
+        measurements: by name, in the order of a repeat.
+        rows: the measurements that each row of the table needs.
+        specs: the lines of the table for sizes.
+        repeats: of everything, unless the call says otherwise.
+        about: what the help says.
+    """
+
+    sizes: type[Any]
+    measurements: Mapping[str, Callable[[Any, Path], Any]]
+    rows: Mapping[str, Sequence[str]]
+    specs: Callable[[Any], Sequence[FigureSpec]]
+    repeats: int
+    about: str
+
+    def needed(self, rows: Sequence[str]) -> list[str]:
+        """The measurements that rows need, in the order in which they are made."""
+        wanted = {name for row in rows for name in self.rows[row]}
+        return [name for name in self.measurements if name in wanted]
+
+    def figure_specs(self, sizes: Any, rows: Sequence[str]) -> list[FigureSpec]:
+        """The lines of the table for rows, in the order of the suite's rows."""
+        specs = self.specs(sizes)
+        return [spec for row in self.rows if row in rows for spec in specs if spec.row == row]
+
+
+SUITES = {
+    "main": Suite(
+        sizes=Sizes,
+        measurements=catalogue.MEASUREMENTS,
+        rows=catalogue.ROWS,
+        specs=catalogue.figure_specs,
+        repeats=5,
+        about="All of it takes about a minute a repeat.",
+    ),
+    "core": Suite(
+        sizes=core.CoreSizes,
+        measurements=core.MEASUREMENTS,
+        rows=core.ROWS,
+        specs=core.figure_specs,
+        repeats=3,
+        about="The store alone, with a million memories: some minutes a repeat.",
+    ),
+}
