@@ -38,12 +38,14 @@ from memory_core.errors import (
 )
 from memory_core.ops import (
     TIERS,
+    Agents,
     Counts,
     Delete,
     Deleted,
     Describe,
     Described,
     Failure,
+    Listed,
     Moved,
     Operation,
     Result,
@@ -347,6 +349,10 @@ def _combined(operation: Operation, results: list[Result]) -> Result:
         return Described(sum(part.agents for part in parts), _summed(counts), _summed(sizes))
     if type(operation) is Delete:
         return Deleted(sum(result.count for result in results if isinstance(result, Deleted)))
+    if type(operation) is Agents:
+        listed = [one for result in results if isinstance(result, Listed) for one in result.agents]
+        listed.sort(key=lambda one: one.agent_id)
+        return Listed(listed[: operation.limit])
     raise BadInputError("agent_id", "is missing")
 
 

@@ -17,6 +17,7 @@ from memory_core.errors import (
     DatabaseError,
     UnavailableError,
 )
+from memory_core.export_pages import ExportPages
 from memory_core.index import Searcher
 from memory_core.log import Batch, Log
 from memory_core.memories import HAS_METADATA, AgentMemories, TierTable
@@ -25,16 +26,19 @@ from memory_core.ops import (
     KINDS,
     MISSING,
     TIERS,
+    Agents,
     Delete,
     Deleted,
     Describe,
     Described,
+    Export,
     Failure,
     Hit,
     Hits,
     Moved,
     Operation,
     Record,
+    Restore,
     Result,
     Retrieve,
     RetrieveMany,
@@ -45,8 +49,8 @@ from memory_core.ops import (
 from memory_core.payload_budget import PayloadBudget
 from memory_core.preparation import Preparation, Vector
 from memory_core.queries import Queries, tiers_of
-from memory_core.reading import Applied, Reader
-from memory_core.record import NO_STEP, make_value, with_vector
+from memory_core.reading import Applied, Demotion, Reader
+from memory_core.record import NO_STEP, ids_of, make_value, with_vector
 from memory_core.tables import Tables
 from memory_core.tiering import demotion_count, lowest_retention, retention, transition_count
 from memory_core.vectors import Vectorizer
@@ -54,7 +58,8 @@ from memory_core.vectors import Vectorizer
 __all__ = ["Execution"]
 
 _STM = 0
-_WRITES = frozenset({Store, Delete, Transition})
+_ROUNDING = 1e-6
+_WRITES = frozenset({Store, Delete, Transition, Restore})
 _KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
 
 
@@ -77,19 +82,29 @@ class Execution:
         self._budget = budget
         self._reader = Reader(log, budget, vectorizer.dimension)
         self._queries = Queries(self._reader)
+        self._pages = ExportPages(self._reader, vectorizer, tables)
         self._searcher = Searcher(vectorizer.dimension)
         self._capacities = (config.stm_capacity, config.im_capacity)
 
-    def run(self, operations: Sequence[Operation], now_ns: int, refusal: str | None) -> Applied:
+    def run(
+        self,
+        operations: Sequence[Operation],
+        now_ns: int,
+        refusal: str | None,
+        watched: bool = False,
+    ) -> Applied:
         """Apply operations in their order.
 
         Args:
             operations: what to do.
             now_ns: wall clock, stored with each memory.
             refusal: why writes are refused, or None.
+            watched: whether demotions are to be told.
         """
         results, vectors = self._preparation.prepare(operations)
         applied = Applied(results, Batch())
+        if watched:
+            applied.demotions = []
         for position, operation in enumerate(operations):
             if results[position] is not None:
                 continue
@@ -101,6 +116,9 @@ class Execution:
                 applied.writes.append(position)
                 if type(operation) is Store:
                     self._store(one, vectors[position], now_ns, applied)  # type: ignore[arg-type]
+                    results[position] = DONE
+                elif type(operation) is Restore:
+                    self._restore(one, vectors[position], applied)  # type: ignore[arg-type]
                     results[position] = DONE
                 else:
                     change = self._delete if type(operation) is Delete else self._transition
@@ -123,6 +141,10 @@ class Execution:
             return self._search(operation, vector, applied)
         if kind is Describe:
             return self._describe(operation.agent_id)
+        if kind is Agents:
+            return self._pages.agents(operation)
+        if kind is Export:
+            return self._pages.page(operation, applied)
         memories = self._tables.agents.get(operation.agent_id)
         if kind is RetrieveMany:
             return self._queries.many(operation, memories, applied)
@@ -167,6 +189,49 @@ class Execution:
         if len(table.ids) > self._capacities[_STM]:
             self._make_room(memories, _STM, applied)
 
+    def _restore(self, operation: Restore, vector: Vector, applied: Applied) -> None:
+        """`_store` with a time and a tier; what is a store's own is looked up by nobody else."""
+        state_id, payload, tables = operation.state_id, operation.payload, self._tables
+        memories = tables.agents.get(operation.agent_id) or tables.agent(operation.agent_id)
+        key, tier = memories.prefix + state_id.encode(), TIERS.index(operation.tier)
+        found = memories.find(state_id)
+        if found is not None and found[0] != tier:
+            found[1].remove(state_id)
+            applied.batch.delete(found[0], key)
+        if operation.vector is not None:
+            given = np.frombuffer(operation.vector, np.float32)
+            # scaled once more, a vector of unit length may differ in its last bits
+            if float(np.abs(given - vector).max()) < _ROUNDING:
+                vector = given
+        written = operation.vector is not None or tier != _STM or not self._is_reproducible
+        tables.sequence = sequence = tables.sequence + 1
+        importance, stored_ns, metadata = (
+            operation.importance,
+            operation.stored_ns,
+            operation.metadata,
+        )
+        step = operation.step if operation.step is not None else NO_STEP
+        kind = _KIND_NUMBERS[operation.kind]
+        applied.pending[key] = value = make_value(
+            sequence,
+            stored_ns,
+            importance,
+            payload,
+            vector=vector.tobytes() if written else None,
+            kind=kind,
+            step=step,
+            metadata=metadata,
+        )
+        applied.batch.put(tier, key, value)
+        table = memories.table(tier)
+        mark = kind if metadata is None else kind | HAS_METADATA
+        # not held: a memory that was stored long ago is not read the more for being restored
+        table.put(
+            state_id, vector, (sequence, importance, stored_ns, step, mark, len(payload)), None
+        )
+        if tier < len(self._capacities) and len(table) > self._capacities[tier]:
+            self._make_room(memories, tier, applied)
+
     def _make_room(self, memories: AgentMemories, tier: int, applied: Applied) -> None:
         table = memories.table(tier)
         count = demotion_count(len(table), self._capacities[tier])
@@ -190,6 +255,11 @@ class Execution:
             applied.batch.delete(tier, key)
             applied.batch.put(tier + 1, key, value)
             applied.pending[key] = value
+        if applied.demotions is not None:
+            position, agent_id = applied.writes[-1], ids_of(memories.prefix)[0]
+            applied.demotions += [
+                Demotion(position, agent_id, state_id, tier) for state_id in state_ids
+            ]
         if tier + 1 < len(self._capacities) and len(below) > self._capacities[tier + 1]:
             self._make_room(memories, tier + 1, applied)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy.typing as npt
 
+from memory_core import exchange
 from memory_core.errors import MemoryCoreError
 from memory_core.ops import (
     Counts,
@@ -32,6 +34,10 @@ __all__ = ["MemoryFace"]
 
 class MemoryFace(RetrievalFace):
     """What a program with agents in it calls; a subclass says how an operation is executed."""
+
+    @abstractmethod
+    def execute(self, batch: Sequence[Operation]) -> list[Result]:
+        """Execute many operations at once; one result for each, in order."""
 
     @abstractmethod
     def _execute_one(self, operation: Operation) -> Result:
@@ -146,6 +152,30 @@ class MemoryFace(RetrievalFace):
     def clear_all_memories(self) -> int:
         """Delete all memories of all agents; how many there were."""
         return self._delete(Delete(None))
+
+    def export_memories(self, *, path: str | os.PathLike[str], agent_id: str | None = None) -> int:
+        """Write the memories of one agent, or of all, to a new Parquet file; how many there were.
+
+        `memory_core.exchange` says what is in the file. Of what is stored or deleted meanwhile,
+        some may be in it.
+
+        Raises:
+            BadInputError: there is such a file already, or none can be written there.
+            StorageFullError: the disk has no room.
+        """
+        return exchange.export_memories(self, path, agent_id)
+
+    def import_memories(self, *, path: str | os.PathLike[str]) -> int:
+        """Store the memories of a file that `export_memories` made; how many there were.
+
+        Each is as it was, with its tier and the time when it was stored, and takes the place of
+        one of that id. Where a tier is too full for all of them, the usual ones move down.
+
+        Raises:
+            BadInputError: the file is missing, damaged or no export, and nothing was imported;
+                or this memory refuses what is in it.
+        """
+        return exchange.import_memories(self, path)
 
     def _store_memory(
         self,

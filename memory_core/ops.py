@@ -10,7 +10,7 @@ An operation that is wrong yields a `Failure` in its own place and disturbs no o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import numpy as np
@@ -24,15 +24,20 @@ from memory_core.payload import pack_state, unpack_state
 __all__ = [
     "KINDS",
     "TIERS",
+    "AgentSize",
+    "Agents",
     "Counts",
     "Delete",
     "Deleted",
     "Describe",
     "Described",
     "Done",
+    "Export",
+    "Exported",
     "Failure",
     "Hit",
     "Hits",
+    "Listed",
     "Memories",
     "Memory",
     "Missing",
@@ -40,6 +45,7 @@ __all__ = [
     "Operation",
     "Query",
     "Record",
+    "Restore",
     "Result",
     "Retrieve",
     "RetrieveMany",
@@ -185,7 +191,61 @@ class Describe(msgspec.Struct, tag=4, array_like=True, gc=False):
     agent_id: str | None = None
 
 
-Operation = Store | Retrieve | Search | Transition | Describe | RetrieveMany | Query | Delete
+class Restore(msgspec.Struct, tag=8, array_like=True, gc=False):
+    """Store a memory as it was: with the time when it was stored, in the tier where it was.
+
+    The other fields are those of `Store`. It is the newest of its tier, in the order of storing;
+    a tier that it makes too full moves others down. A ``vector`` of unit length is kept to the
+    bit.
+    """
+
+    agent_id: str
+    state_id: str
+    payload: bytes
+    importance: float
+    vector: bytes | None
+    kind: str
+    step: int | None
+    metadata: bytes | None
+    stored_ns: int
+    tier: str
+
+
+class Agents(msgspec.Struct, tag=9, array_like=True, gc=False):
+    """List the agents that have memories, by agent id: the first ``limit`` after ``after``."""
+
+    # of all agents, so a client asks every shard
+    agent_id: ClassVar[None] = None
+    after: str | None = None
+    limit: int = 1_000
+
+
+class Export(msgspec.Struct, tag=10, array_like=True, gc=False):
+    """Fetch an agent's memories with their vectors, a page at a time, in the order of storing.
+
+    Those stored after the memory of sequence ``after`` (0 for the first page): at most ``limit``,
+    and once their states and metadata have reached ``max_bytes`` no more.
+    """
+
+    agent_id: str
+    after: int = 0
+    limit: int = 1_000
+    max_bytes: int = 8 * 1024 * 1024
+
+
+Operation = (
+    Store
+    | Retrieve
+    | Search
+    | Transition
+    | Describe
+    | RetrieveMany
+    | Query
+    | Delete
+    | Restore
+    | Agents
+    | Export
+)
 
 
 class Done(msgspec.Struct, tag=0, array_like=True, gc=False, frozen=True):
@@ -288,6 +348,33 @@ class Deleted(msgspec.Struct, tag=8, array_like=True, gc=False, frozen=True):
     count: int
 
 
+class AgentSize(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """How many memories an agent has, and the bytes of their packed states."""
+
+    agent_id: str
+    memories: int
+    payload_bytes: int
+
+
+class Listed(msgspec.Struct, tag=9, array_like=True, gc=False, frozen=True):
+    """What `Agents` found, by agent id."""
+
+    agents: list[AgentSize]
+
+
+class Exported(msgspec.Struct, tag=10, array_like=True, gc=False, frozen=True):
+    """A page of memories.
+
+    ``vectors`` are float32 bytes, one for each, or None where the vector follows from the state.
+    ``last`` is the ``after`` of the next page, which there is if ``more``.
+    """
+
+    memories: list[Memory]
+    vectors: list[bytes | None]
+    last: int
+    more: bool
+
+
 class Failure(msgspec.Struct, tag=6, array_like=True, gc=False, frozen=True):
     """The operation failed and changed nothing, unless ``error`` is an UnavailableError's."""
 
@@ -311,7 +398,19 @@ class Failure(msgspec.Struct, tag=6, array_like=True, gc=False, frozen=True):
         return error
 
 
-Result = Done | Record | Missing | Hits | Moved | Described | Failure | Memories | Deleted
+Result = (
+    Done
+    | Record
+    | Missing
+    | Hits
+    | Moved
+    | Described
+    | Failure
+    | Memories
+    | Deleted
+    | Listed
+    | Exported
+)
 
 DONE = Done()
 MISSING = Missing()

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memory_core.errors import BadInputError, MemoryCoreError
-from memory_core.ops import Failure, Operation, Result, Search, Store
+from memory_core.ops import Failure, Operation, Restore, Result, Search, Store
 from memory_core.payload import check_packed
 from memory_core.recent_vectors import RecentVectors
 from memory_core.validation import validate
@@ -50,7 +50,7 @@ class Preparation:
             try:
                 validate(operation)
                 kind = type(operation)
-                if kind is not Store and kind is not Search:
+                if kind is not Store and kind is not Search and kind is not Restore:
                     continue
                 payload: Any = operation.payload  # type: ignore[union-attr]
                 if operation.vector is not None:  # type: ignore[union-attr]

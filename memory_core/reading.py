@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from memory_core.errors import CorruptionError
 from memory_core.log import Batch, Log
@@ -13,10 +13,19 @@ from memory_core.ops import KINDS, TIERS, Memory
 from memory_core.payload_budget import PayloadBudget
 from memory_core.record import NO_STEP, Parts, parts_of
 
-__all__ = ["Applied", "Place", "Reader"]
+__all__ = ["Applied", "Demotion", "Place", "Reader"]
 
 # Where a memory is: its tier, the tier's table, and the row there.
 Place = tuple[int, TierTable, int]
+
+
+class Demotion(NamedTuple):
+    """A memory that moved to the tier below ``tier``, by the operation at ``position``."""
+
+    position: int
+    agent_id: str
+    state_id: str
+    tier: int
 
 
 @dataclass(slots=True)
@@ -31,6 +40,8 @@ class Applied:
     # packed states that the tables hold since this batch
     held: int = 0
     held_bytes: int = 0
+    # what moved down by itself or because it was told to; None when nobody asks
+    demotions: list[Demotion] | None = None
 
 
 class Reader:
@@ -68,7 +79,7 @@ class Reader:
         self, memories: AgentMemories, tier: int, table: TierTable, row: int, applied: Applied
     ) -> bytes:
         """The packed state of a memory, from the database; it is held from now on."""
-        [parts] = self._parts(memories, tier, table, [row], applied)
+        [parts] = self.parts(memories, tier, table, [row], applied)
         self._hold(table, row, parts.payload, applied)
         return parts.payload
 
@@ -84,7 +95,7 @@ class Reader:
         missing = [row for row in rows if table.payloads[row] is None]
         read = {}
         if missing:
-            parts = self._parts(memories, tier, table, missing, applied)
+            parts = self.parts(memories, tier, table, missing, applied)
             read = {row: one.payload for row, one in zip(missing, parts, strict=True)}
         return [table.payloads[row] or read[row] for row in rows]
 
@@ -103,7 +114,7 @@ class Reader:
             rows = [row for _, _, row in wanted]
             marked = [row for row in rows if table.marks[row] & HAS_METADATA]
             parts = dict(
-                zip(marked, self._parts(memories, tier, table, marked, applied), strict=True)
+                zip(marked, self.parts(memories, tier, table, marked, applied), strict=True)
             )
             payloads = self.payloads(memories, tier, table, rows, applied)
             for (at, _, row), payload in zip(wanted, payloads, strict=True):
@@ -120,7 +131,7 @@ class Reader:
                 )
         return [found[at] for at in range(len(places))]
 
-    def _parts(
+    def parts(
         self,
         memories: AgentMemories,
         tier: int,
@@ -128,6 +139,7 @@ class Reader:
         rows: list[int],
         applied: Applied,
     ) -> list[Parts]:
+        """The whole records of memories, from RocksDB or the batch. Raises CorruptionError."""
         keys = [memories.prefix + table.ids[row].encode() for row in rows]
         parts = []
         for key, value in zip(keys, self.values(tier, keys, applied), strict=True):

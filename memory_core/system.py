@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import threading
 import weakref
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -66,7 +67,7 @@ class AgentMemorySystem(MemoryFace):
             cls._instances.append(instance)
             return instance
 
-    def execute(self, batch: list[Operation]) -> list[Result]:
+    def execute(self, batch: Sequence[Operation]) -> list[Result]:
         """Many operations at once, as `MemoryStore.execute`."""
         return self._store.execute(batch)
 

@@ -11,10 +11,13 @@ from memory_core.errors import BadInputError
 from memory_core.ops import (
     KINDS,
     TIERS,
+    Agents,
     Delete,
     Describe,
+    Export,
     Operation,
     Query,
+    Restore,
     Retrieve,
     RetrieveMany,
     Search,
@@ -32,6 +35,7 @@ _MAX_K = 2**63 - 1
 _MAX_STEP = 2**63 - 1
 _MAX_SHOWN = 80
 _MAX_IDS = 100_000
+_MAX_PAGE = 100_000
 
 
 def validate(operation: Operation) -> None:
@@ -135,7 +139,7 @@ def _check_search(operation: Search) -> None:
                 raise BadInputError(field, f"must be at least 0, not {_shown(weight)}")
 
 
-def _check_kept_beside(operation: Store) -> None:
+def _check_kept_beside(operation: Store | Restore) -> None:
     kind: Any = operation.kind
     if not isinstance(kind, str) or kind not in _KIND_CHOICES:
         raise BadInputError("kind", f"must be state, action or interaction, not {_shown(kind)}")
@@ -198,6 +202,40 @@ def _check_conditions(conditions: list[Any]) -> None:
             raise BadInputError(
                 "attributes", f"must be conditions, as conditions_of makes them, not {_shown(one)}"
             )
+
+
+def _check_restore(operation: Restore) -> None:
+    _check_id("agent_id", operation.agent_id)
+    _check_id("state_id", operation.state_id)
+    _check_importance(operation.importance)
+    if type(operation.payload) is not bytes:
+        raise BadInputError("state_data", "must be bytes, as pack_state makes them")
+    _check_vector(operation.vector)
+    _check_kept_beside(operation)
+    _check_step("stored_ns", operation.stored_ns)
+    tier: Any = operation.tier
+    if not isinstance(tier, str) or tier not in TIERS:
+        raise BadInputError("tier", f"must be stm, im or ltm, not {_shown(tier)}")
+
+
+def _check_agents(operation: Agents) -> None:
+    if operation.after is not None:
+        _check_id("after", operation.after)
+    _check_page(operation.limit)
+
+
+def _check_export(operation: Export) -> None:
+    _check_id("agent_id", operation.agent_id)
+    _check_step("after", operation.after)
+    _check_page(operation.limit)
+    _check_step("max_bytes", operation.max_bytes)
+
+
+def _check_page(limit: Any) -> None:
+    if type(limit) is not int or not 1 <= limit <= _MAX_PAGE:
+        raise BadInputError(
+            "limit", f"must be a whole number from 1 to {_MAX_PAGE:,}, not {_shown(limit)}"
+        )
 
 
 def _check_many(operation: RetrieveMany) -> None:
@@ -263,4 +301,7 @@ _CHECKS: Mapping[type[Any], Callable[[Any], None]] = {
     RetrieveMany: _check_many,
     Query: _check_query,
     Delete: _check_delete,
+    Restore: _check_restore,
+    Agents: _check_agents,
+    Export: _check_export,
 }

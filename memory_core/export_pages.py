@@ -1,0 +1,143 @@
+"""What is needed to take all memories out of a store: its agents, and their memories in pages.
+
+A page is read from the records, since these alone hold everything. A vector is left out of it
+when the default encoder makes the same one of the state: then it follows from the state.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+
+import numpy as np
+
+from memory_core.errors import BadInputError
+from memory_core.memories import AgentMemories
+from memory_core.ops import KINDS, TIERS, Agents, AgentSize, Export, Exported, Listed, Memory
+from memory_core.queries import tiers_of
+from memory_core.reading import Applied, Reader
+from memory_core.record import NO_STEP, Parts
+from memory_core.tables import Tables
+from memory_core.vectors import Vectorizer
+
+__all__ = ["ExportPages"]
+
+_READ_TOGETHER = 64
+# Alone and in a batch a state is encoded to vectors that differ by less than this.
+_ROUNDING = 1e-7
+# sequence, tier, row, bytes of the packed state
+_Found = tuple[int, int, int, int]
+
+
+class ExportPages:
+    """Answers `Agents` and `Export`. Not thread-safe."""
+
+    def __init__(self, reader: Reader, vectorizer: Vectorizer, tables: Tables) -> None:
+        self._reader = reader
+        self._vectorizer = vectorizer
+        self._tables = tables
+
+    def agents(self, operation: Agents) -> Listed:
+        """Agents by id, with how much there is of each."""
+        agents, after = self._tables.agents, operation.after
+        later = (one for one in agents if after is None or one > after)
+        return Listed(
+            [
+                AgentSize(
+                    agent_id,
+                    sum(agents[agent_id].held(tier) for tier in range(len(TIERS))),
+                    sum(agents[agent_id].held_bytes(tier) for tier in range(len(TIERS))),
+                )
+                for agent_id in heapq.nsmallest(operation.limit, later)
+            ]
+        )
+
+    def page(self, operation: Export, applied: Applied) -> Exported:
+        """The next memories of an agent, in the order of storing. Raises CorruptionError."""
+        memories = self._tables.agents.get(operation.agent_id)
+        if memories is None:
+            return Exported([], [], operation.after, False)
+        found, left = _next(memories, operation)
+        taken: list[Memory] = []
+        vectors: list[bytes | None] = []
+        size, last = 0, operation.after
+        while found and (not taken or size < operation.max_bytes):
+            count = _within(found[:_READ_TOGETHER], operation.max_bytes - size)
+            some, found = found[:count], found[count:]
+            read = self._read(memories, some, applied)
+            taken += [memory for memory, _ in read]
+            vectors += self._needed([parts for _, parts in read])
+            size += sum(len(parts.payload) + len(parts.metadata or b"") for _, parts in read)
+            last = some[-1][0]
+        return Exported(taken, vectors, last, bool(found) or left > 0)
+
+    def _read(
+        self, memories: AgentMemories, some: Sequence[_Found], applied: Applied
+    ) -> list[tuple[Memory, Parts]]:
+        read: dict[int, tuple[Memory, Parts]] = {}
+        for tier, table in tiers_of(memories, "all"):
+            rows = [(at, row) for at, (_, one, row, _) in enumerate(some) if one == tier]
+            parts = self._reader.parts(memories, tier, table, [row for _, row in rows], applied)
+            for (at, row), one in zip(rows, parts, strict=True):
+                read[at] = (_memory(table.ids[row], tier, one), one)
+        return [read[at] for at in range(len(some))]
+
+    def _needed(self, parts: list[Parts]) -> list[bytes | None]:
+        """The vectors of records; None where the state alone gives the same."""
+        vectors = [one.vector for one in parts]
+        written = [at for at, vector in enumerate(vectors) if vector is not None]
+        if not written or not self._vectorizer.is_reproducible:
+            return vectors
+        try:
+            made = self._vectorizer.encode([parts[at].payload for at in written])
+        except BadInputError:  # a state that came with its vector, which no encoder has to take
+            return vectors
+        kept = np.frombuffer(b"".join(vectors[at] or b"" for at in written), np.float32)
+        differences = np.abs(made - kept.reshape(made.shape)).max(axis=1)
+        for at, difference in zip(written, differences.tolist(), strict=True):
+            if difference <= _ROUNDING:
+                vectors[at] = None
+        return vectors
+
+
+def _next(memories: AgentMemories, operation: Export) -> tuple[list[_Found], int]:
+    """The ``limit`` first memories after the one that was last, and how many are left then."""
+    columns: list[tuple[np.ndarray, ...]] = []
+    for tier, table in tiers_of(memories, "all"):
+        sequences = np.array(table.sequences, np.int64)
+        rows = np.flatnonzero(sequences > operation.after)
+        sizes = np.array(table.sizes, np.int64)[rows]
+        columns.append((sequences[rows], np.full(len(rows), tier), rows, sizes))
+    if not columns:
+        return [], 0
+    sequences, *others = (np.concatenate(column) for column in zip(*columns, strict=True))
+    limit, count = operation.limit, len(sequences)
+    chosen = np.arange(count)
+    if count > limit:
+        chosen = np.argpartition(sequences, limit - 1)[:limit]
+    chosen = chosen[np.argsort(sequences[chosen])]
+    picked = [column[chosen].tolist() for column in (sequences, *others)]
+    return list(zip(*picked, strict=True)), count - len(chosen)
+
+
+def _within(found: Sequence[_Found], max_bytes: int) -> int:
+    """How many of the first have states of ``max_bytes`` together: one at least."""
+    total = 0
+    for count, (*_, size) in enumerate(found):
+        total += size
+        if total > max_bytes:
+            return max(count, 1)
+    return len(found)
+
+
+def _memory(state_id: str, tier: int, parts: Parts) -> Memory:
+    return Memory(
+        state_id,
+        TIERS[tier],
+        KINDS[parts.kind],
+        parts.importance,
+        parts.stored_ns,
+        None if parts.step == NO_STEP else parts.step,
+        parts.payload,
+        parts.metadata,
+    )
