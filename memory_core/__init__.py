@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     )
     from memory_core.store import MemoryStore
     from memory_core.system import AgentMemorySystem
+    from memory_core.text_encoder import TextEncoder
     from memory_core.views import MemoryStatistics, SimilarState, StoredMemory
 
 __all__ = [
@@ -106,6 +107,7 @@ __all__ = [
     "StorageFullError",
     "Store",
     "StoredMemory",
+    "TextEncoder",
     "Transition",
     "UnavailableError",
     "conditions_of",
@@ -154,6 +156,7 @@ _MODULES = {
     ),
     "memory_core.store": ("MemoryStore",),
     "memory_core.system": ("AgentMemorySystem",),
+    "memory_core.text_encoder": ("TextEncoder",),
     "memory_core.views": ("MemoryStatistics", "SimilarState", "StoredMemory"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
