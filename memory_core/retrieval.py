@@ -20,6 +20,13 @@ __all__ = ["Moment", "RetrievalFace"]
 
 # A moment: seconds since the epoch, or a datetime (one without a zone is local time).
 Moment = float | datetime
+# What an operation's fields are called here.
+_CALLED = {
+    "kinds": "memory_type",
+    "min_score": "threshold",
+    "steps": "start_step",
+    "time_ns": "time_range",
+}
 
 
 class RetrievalFace(ABC):
@@ -214,6 +221,8 @@ class RetrievalFace(ABC):
             tier: where.
             memory_type: of which type.
         """
+        if type(k) is not int or k < 1:
+            raise BadInputError("k", f"must be a whole number >= 1, not {k!r}")
         kinds = None if memory_type is None else [memory_type]
         if isinstance(content, str):
             words = content.split()
@@ -224,14 +233,21 @@ class RetrievalFace(ABC):
             wanted = Filter(kinds=kinds, conditions=conditions_of(content, "content"))
         return self._memories(Query(agent_id, wanted, tier, k))
 
+    def _asked(self, operation: Operation) -> Result:
+        """Execute one operation; what is wrong is named as the caller knows it."""
+        try:
+            return self._one(operation)
+        except BadInputError as error:
+            raise BadInputError(_CALLED.get(error.field, error.field), error.problem) from None
+
     def _hits(self, search: Search) -> list[SimilarState]:
-        found = self._one(search)
+        found = self._asked(search)
         if not isinstance(found, Hits):
             raise MemoryCoreError(f"a search gave {found!r}")
         return [SimilarState.of(hit) for hit in found.hits]
 
     def _memories(self, operation: Operation) -> list[StoredMemory]:
-        found = self._one(operation)
+        found = self._asked(operation)
         if not isinstance(found, Memories):
             raise MemoryCoreError(f"a query gave {found!r}")
         return [StoredMemory.of(memory) for memory in found.memories]

@@ -251,8 +251,8 @@ def test_statistics_count_memories_and_bytes(memory: AgentMemorySystem):
 @pytest.mark.parametrize(
     ("call", "field"),
     [
-        (lambda m: m.retrieve_by_step_range(agent_id=ME, start_step=5, end_step=2), "steps"),
-        (lambda m: m.retrieve_by_step_range(agent_id=ME, start_step=1.5), "steps"),
+        (lambda m: m.retrieve_by_step_range(agent_id=ME, start_step=5, end_step=2), "start_step"),
+        (lambda m: m.retrieve_by_step_range(agent_id=ME, start_step=1.5), "start_step"),
         (lambda m: m.retrieve_by_time_range(agent_id=ME, start_time="noon"), "time_range"),
         (lambda m: m.retrieve_by_time_range(agent_id=ME, end_time=float("nan")), "time_range"),
         (lambda m: m.retrieve_by_attributes(agent_id=ME, attributes={"x": {"$near": 1}}), "attri"),
@@ -261,12 +261,12 @@ def test_statistics_count_memories_and_bytes(memory: AgentMemorySystem):
         (lambda m: m.retrieve_by_attributes(agent_id=ME, attributes={7: 3}), "attri"),
         (lambda m: m.retrieve_by_attributes(agent_id=ME, attributes=["x"]), "attri"),
         (lambda m: m.retrieve_by_attributes(agent_id=ME, attributes={"x": object()}), "attri"),
-        (lambda m: m.retrieve_by_time_range(agent_id=ME, memory_type="dream"), "kinds"),
+        (lambda m: m.retrieve_by_time_range(agent_id=ME, memory_type="dream"), "memory_type"),
         (lambda m: m.retrieve_by_time_range(agent_id=ME, limit=0), "limit"),
         (lambda m: m.retrieve_states(agent_id=ME, state_ids="s1"), "state_ids"),
         (lambda m: m.retrieve_states(agent_id=ME, state_ids=["s1", 2]), "state_ids"),
         (lambda m: m.search_by_content(agent_id=ME, content="  "), "content"),
-        (lambda m: m.search_by_content(agent_id=ME, content="x", k=0), "limit"),
+        (lambda m: m.search_by_content(agent_id=ME, content="x", k=0), "k"),
         (
             lambda m: m.hybrid_retrieve(agent_id=ME, query_state={"x": 1}, attributes={}),
             "attributes",
@@ -281,7 +281,7 @@ def test_statistics_count_memories_and_bytes(memory: AgentMemorySystem):
             lambda m: m.retrieve_similar_states(
                 agent_id=ME, query_state={"x": 1}, threshold=float("inf")
             ),
-            "min_score",
+            "threshold",
         ),
         (lambda m: m.delete_memory(agent_id="", state_id="s"), "agent_id"),
         (
@@ -298,7 +298,7 @@ def test_statistics_count_memories_and_bytes(memory: AgentMemorySystem):
 )
 def test_a_wrong_argument_is_named(memory: AgentMemorySystem, call: Any, field: str):
     """What is wrong is refused with its field, and nothing is changed."""
-    with pytest.raises(BadInputError, match=field):
+    with pytest.raises(BadInputError, match=f"^{field}"):
         call(memory)
     assert memory.count_memories().total == 30
 
