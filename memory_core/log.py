@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import os
 import re
+import threading
 import weakref
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any
 from rocksdict import (
     BlockBasedOptions,
     Cache,
+    Checkpoint,
     DBCompressionType,
     DBRecoveryMode,
     Options,
@@ -34,11 +36,12 @@ from memory_core.errors import (
     IncompatibleError,
     LockedError,
     StorageFullError,
+    UnavailableError,
 )
 from memory_core.folder import is_unfinished, prepare_folder
 from memory_core.ops import TIERS
 
-__all__ = ["Batch", "Log"]
+__all__ = ["Batch", "Log", "in_our_words", "is_open_here"]
 
 _META = "meta"
 _FAMILIES = frozenset({"default", _META, *TIERS})
@@ -82,6 +85,7 @@ class Log:
     def __init__(self, path: str, config: MemoryConfig) -> None:
         self.path = path
         self.closed = False
+        self._keeps_open = threading.Lock()  # a checkpoint, which other writes do not wait for
         self.created = prepare_folder(path)
         cache = Cache(config.block_cache_bytes)
         families = {name: _family_options(name, config, cache) for name in (_META, *TIERS)}
@@ -125,21 +129,21 @@ class Log:
                     together.delete(key, handles[tier])
             self._db.write(together)
         except Exception as error:  # noqa: BLE001 - rocksdict raises nothing narrower
-            raise _in_our_words(self.path, str(error)) from None
+            raise in_our_words(self.path, str(error)) from None
 
     def sync(self) -> None:
         """Wait until the disk has all that was written. Raises as `write` does."""
         try:
             self._db.flush_wal(True)
         except Exception as error:  # noqa: BLE001 - rocksdict raises nothing narrower
-            raise _in_our_words(self.path, str(error)) from None
+            raise in_our_words(self.path, str(error)) from None
 
     def get(self, tier: int, key: bytes) -> bytes | None:
         """The value of a key in a tier. Raises CorruptionError."""
         try:
             value: bytes | None = self._families[tier].get(key)
         except Exception as error:  # noqa: BLE001 - rocksdict raises nothing narrower
-            raise _in_our_words(self.path, str(error)) from None
+            raise in_our_words(self.path, str(error)) from None
         return value
 
     def get_many(self, tier: int, keys: list[bytes]) -> list[bytes | None]:
@@ -184,6 +188,21 @@ class Log:
             # into a file of its own: a log is kept as long as any family has its writes in it only
             self._meta.flush()
 
+    def checkpoint(self, folder: str) -> None:
+        """Make a database of all that was written before, in a folder that does not exist yet.
+
+        Tables are hard links where the file system allows it. Safe beside `write` and `sync` of
+        another thread: each write batch is in it whole or not at all.
+
+        Raises:
+            StorageFullError, DatabaseError: it could not be made.
+            UnavailableError: the database is closed.
+        """
+        with self._keeps_open, _translated(self.path):
+            if self.closed:
+                raise UnavailableError("the store is closed; open it again")
+            Checkpoint(self._db).create_checkpoint(folder)
+
     def is_empty(self) -> bool:
         """True when no tier has a record."""
         return not any(True for tier in range(len(TIERS)) for _ in self.scan(tier))
@@ -196,7 +215,8 @@ class Log:
         """
         if self.closed:
             return
-        self.closed = True
+        with self._keeps_open:
+            self.closed = True
         _open_logs.discard(self)
         self._families.clear()
         self._handles.clear()
@@ -207,6 +227,12 @@ class Log:
 
 
 _open_logs: weakref.WeakSet[Log] = weakref.WeakSet()
+
+
+def is_open_here(path: str) -> bool:
+    """Whether this process has the database of a folder open."""
+    real_path = os.path.realpath(path)
+    return any(os.path.realpath(log.path) == real_path for log in list(_open_logs))
 
 
 def _abandon_in_forked_child() -> None:
@@ -261,13 +287,14 @@ def _translated(path: str) -> Iterator[None]:
     """Maps RocksDB's errors, which rocksdict raises as plain exceptions, to ours."""
     try:
         yield
-    except DatabaseError:
+    except (DatabaseError, UnavailableError):
         raise
     except Exception as error:  # noqa: BLE001 - rocksdict raises nothing narrower
-        raise _in_our_words(path, str(error)) from None
+        raise in_our_words(path, str(error)) from None
 
 
-def _in_our_words(path: str, text: str) -> DatabaseError:
+def in_our_words(path: str, text: str) -> DatabaseError:
+    """The error that a text of RocksDB's means, about the database in the folder ``path``."""
     first_line = text.splitlines()[0] if text else "unknown error"
     lowered = text.replace(path, "").lower()  # a folder may be called anything
     if "lock" in lowered and ("unavailable" in lowered or "lock hold" in lowered):
