@@ -23,6 +23,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from memory_core.backup import make_backup
 from memory_core.config import MemoryConfig
 from memory_core.encoder import Encoder, StateEncoder
 from memory_core.errors import (
@@ -34,7 +35,7 @@ from memory_core.errors import (
 from memory_core.execution import Execution
 from memory_core.group_commit import GroupCommit
 from memory_core.log import Log
-from memory_core.ops import Failure, Operation, Result
+from memory_core.ops import Demotion, Failure, Operation, Result
 from memory_core.payload_budget import PayloadBudget
 from memory_core.record import FORMAT_VERSION
 from memory_core.tables import Tables
@@ -57,6 +58,8 @@ class _Work(msgspec.Struct, eq=False):
     results: list[Result] = []
     started_ns: int = 0
     finished_ns: int = 0
+    watched: bool = False
+    demotions: list[Demotion] = []
 
 
 class MemoryStore:
@@ -95,6 +98,8 @@ class MemoryStore:
         self._refusal: str | None = None
         self._stale = False
         self._lanes: dict[str, int] = {}
+        # by the group that is being executed, if anybody in it watches
+        self._demotions: list[Demotion] = []
 
     def execute(self, batch: Sequence[Operation]) -> list[Result]:
         """Execute a batch as if one operation after another; one result for each, in order.
@@ -133,10 +138,30 @@ class MemoryStore:
         self._submit(work)
         return work.results, work.started_ns, work.finished_ns
 
+    def execute_watched(self, batch: Sequence[Operation]) -> tuple[list[Result], list[Demotion]]:
+        """`execute`, and what the batch moved down a tier, in the order of its operations."""
+        work = _Work(list(batch), "", 0, watched=True)
+        self._submit(work)
+        return work.results, work.demotions
+
     @property
     def refusal(self) -> str | None:
         """Why the store refuses writes until it is opened again, or None."""
         return self._refusal
+
+    def backup(self, folder: str | os.PathLike[str]) -> str:
+        """Make a backup in a new or empty folder while the store goes on; the folder's path.
+
+        Everything that was acknowledged before the call is in it. See `memory_core.backup`.
+
+        Raises:
+            BadInputError: the folder holds something.
+            UnavailableError: the store is closed, or refuses writes since one failed.
+            StorageFullError, DatabaseError: the backup cannot be written.
+        """
+        if self._refusal is not None:
+            raise UnavailableError(self._refusal)
+        return make_backup(self._log, folder)
 
     def close(self) -> None:
         """Close the files. What was acknowledged stays; later calls raise UnavailableError."""
@@ -193,25 +218,36 @@ class MemoryStore:
         if self._log.closed:
             raise UnavailableError("the store is closed; open it again")
         started_ns = time.perf_counter_ns()
-        if len(works) == 1:
+        if len(works) == 1 and not works[0].watched:
             [work] = works
             work.results = self._apply(work.operations)
             work.started_ns, work.finished_ns = started_ns, time.perf_counter_ns()
             return
-        results = self._apply([one for work in works for one in work.operations])
+        self._demotions = []
+        results = self._apply(
+            [one for work in works for one in work.operations],
+            watched=any(work.watched for work in works),
+        )
         position = 0
         for work in works:
-            work.results = results[position : position + len(work.operations)]
-            position += len(work.operations)
+            end = position + len(work.operations)
+            work.results = results[position:end]
+            if work.watched:
+                work.demotions = [
+                    one._replace(position=one.position - position)
+                    for one in self._demotions
+                    if position <= one.position < end
+                ]
+            position = end
         finished_ns = time.perf_counter_ns()
         for work in works:
             work.started_ns, work.finished_ns = started_ns, finished_ns
 
-    def _apply(self, operations: Sequence[Operation]) -> list[Result]:
+    def _apply(self, operations: Sequence[Operation], *, watched: bool = False) -> list[Result]:
         if self._stale:
             self._make_again()
         self._stale = True  # until the batch is through: an interrupt may strike anywhere
-        applied = self._execution.run(operations, self._clock(), self._refusal)
+        applied = self._execution.run(operations, self._clock(), self._refusal, watched)
         if len(applied.batch):
             try:
                 self._log.write(applied.batch)
@@ -220,6 +256,8 @@ class MemoryStore:
             except MemoryCoreError as error:
                 return self._apply_without_writes(operations, applied.writes, error)
         self._stale = False
+        if applied.demotions is not None:
+            self._demotions = applied.demotions
         return applied.results
 
     def _apply_without_writes(
