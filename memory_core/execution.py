@@ -29,6 +29,7 @@ from memory_core.ops import (
     Agents,
     Delete,
     Deleted,
+    Demotion,
     Describe,
     Described,
     Export,
@@ -49,7 +50,7 @@ from memory_core.ops import (
 from memory_core.payload_budget import PayloadBudget
 from memory_core.preparation import Preparation, Vector
 from memory_core.queries import Queries, tiers_of
-from memory_core.reading import Applied, Demotion, Reader
+from memory_core.reading import Applied, Reader
 from memory_core.record import NO_STEP, ids_of, make_value, with_vector
 from memory_core.tables import Tables
 from memory_core.tiering import demotion_count, lowest_retention, retention, transition_count
@@ -190,7 +191,7 @@ class Execution:
             self._make_room(memories, _STM, applied)
 
     def _restore(self, operation: Restore, vector: Vector, applied: Applied) -> None:
-        """`_store` with a time and a tier; what is a store's own is looked up by nobody else."""
+        """`_store` with a time and a tier; apart from it, so that a store pays nothing for it."""
         state_id, payload, tables = operation.state_id, operation.payload, self._tables
         memories = tables.agents.get(operation.agent_id) or tables.agent(operation.agent_id)
         key, tier = memories.prefix + state_id.encode(), TIERS.index(operation.tier)
@@ -205,11 +206,8 @@ class Execution:
                 vector = given
         written = operation.vector is not None or tier != _STM or not self._is_reproducible
         tables.sequence = sequence = tables.sequence + 1
-        importance, stored_ns, metadata = (
-            operation.importance,
-            operation.stored_ns,
-            operation.metadata,
-        )
+        importance, stored_ns = operation.importance, operation.stored_ns
+        metadata = operation.metadata
         step = operation.step if operation.step is not None else NO_STEP
         kind = _KIND_NUMBERS[operation.kind]
         applied.pending[key] = value = make_value(

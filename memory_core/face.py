@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy.typing as npt
 
 from memory_core import exchange
 from memory_core.errors import MemoryCoreError
+from memory_core.hooks import Hooks, MemoryHook
 from memory_core.ops import (
     Counts,
     Delete,
@@ -34,6 +35,8 @@ __all__ = ["MemoryFace"]
 
 class MemoryFace(RetrievalFace):
     """What a program with agents in it calls; a subclass says how an operation is executed."""
+
+    _hooks: Hooks
 
     @abstractmethod
     def execute(self, batch: Sequence[Operation]) -> list[Result]:
@@ -176,6 +179,22 @@ class MemoryFace(RetrievalFace):
                 or this memory refuses what is in it.
         """
         return exchange.import_memories(self, path)
+
+    def register_memory_hook(self, *, event: str, hook: Callable[[Any], object]) -> MemoryHook:
+        """Have a function called after each ``store``, ``demotion`` or ``retrieval``.
+
+        It is called in the thread that called this memory, once the operation is acknowledged,
+        with a `StoreEvent`, `DemotionEvent` or `RetrievalEvent`; `memory_core.hooks` says more.
+        What it raises harms nothing: it is counted, and logged once. Over Ray it is called for
+        the operations of this client; demotions happen in the shards, where nobody is called.
+
+        Returns:
+            What ``remove()`` ends, and what knows ``failures`` and ``last_error``.
+
+        Raises:
+            BadInputError: no such event here, or no function.
+        """
+        return self._hooks.add(event, hook)
 
     def _store_memory(
         self,

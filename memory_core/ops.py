@@ -10,7 +10,7 @@ An operation that is wrong yields a `Failure` in its own place and disturbs no o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 import numpy as np
@@ -29,6 +29,7 @@ __all__ = [
     "Counts",
     "Delete",
     "Deleted",
+    "Demotion",
     "Describe",
     "Described",
     "Done",
@@ -373,6 +374,18 @@ class Exported(msgspec.Struct, tag=10, array_like=True, gc=False, frozen=True):
     vectors: list[bytes | None]
     last: int
     more: bool
+
+
+class Demotion(NamedTuple):
+    """A memory that moved from a tier (a place in `TIERS`) to the one below it.
+
+    ``position`` is that of the operation that led to it, in its batch.
+    """
+
+    position: int
+    agent_id: str
+    state_id: str
+    tier: int
 
 
 class Failure(msgspec.Struct, tag=6, array_like=True, gc=False, frozen=True):

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from memory_core.client import MemoryClient
 from memory_core.errors import BadInputError, UnavailableError
 from memory_core.face import MemoryFace
+from memory_core.hooks import Hooks
 from memory_core.ops import Failure, Operation, Result
 from memory_core.placement import RayTransport, find_shards
 
@@ -34,6 +35,7 @@ class RayMemory(MemoryFace):
 
     def __init__(self, name: str, **client_options: Any) -> None:
         self.shards = find_shards(name)
+        self._hooks = Hooks({"demotion": "memories move down in the shards' own processes"})
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name=f"memory-client-{name}", daemon=True
@@ -43,7 +45,12 @@ class RayMemory(MemoryFace):
 
     def execute(self, batch: Sequence[Operation]) -> list[Result]:
         """Many operations at once, as `MemoryStore.execute`; those of one agent in their order."""
-        return self._wait(self._execute(batch))
+        if not self._hooks.are_called:
+            return self._wait(self._execute(batch))
+        operations = list(batch)
+        results = self._wait(self._execute(operations))
+        self._hooks.tell(operations, results)
+        return results
 
     def close(self) -> None:
         """Wait for what is in flight and end the client; the shards go on."""
@@ -72,7 +79,10 @@ class RayMemory(MemoryFace):
             return Failure.of(error)
 
     def _execute_one(self, operation: Operation) -> Result:
-        return self._wait(self._call(operation))
+        result = self._wait(self._call(operation))
+        if self._hooks.are_called:
+            self._hooks.tell((operation,), (result,))
+        return result
 
     def _wait(self, coroutine: Coroutine[Any, Any, _Result]) -> _Result:
         if self._loop.is_closed():

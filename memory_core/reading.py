@@ -4,28 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from memory_core.errors import CorruptionError
 from memory_core.log import Batch, Log
 from memory_core.memories import HAS_METADATA, AgentMemories, TierTable
-from memory_core.ops import KINDS, TIERS, Memory
+from memory_core.ops import KINDS, TIERS, Demotion, Memory
 from memory_core.payload_budget import PayloadBudget
 from memory_core.record import NO_STEP, Parts, parts_of
 
-__all__ = ["Applied", "Demotion", "Place", "Reader"]
+__all__ = ["Applied", "Place", "Reader"]
 
 # Where a memory is: its tier, the tier's table, and the row there.
 Place = tuple[int, TierTable, int]
-
-
-class Demotion(NamedTuple):
-    """A memory that moved to the tier below ``tier``, by the operation at ``position``."""
-
-    position: int
-    agent_id: str
-    state_id: str
-    tier: int
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from memory_core.config import MemoryConfig
 from memory_core.face import MemoryFace
+from memory_core.hooks import Hooks
 from memory_core.ops import Operation, Result
 from memory_core.store import MemoryStore
 
@@ -49,6 +50,7 @@ class AgentMemorySystem(MemoryFace):
             if folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)
             raise
+        self._hooks = Hooks()
         self._finalizer = weakref.finalize(self, _leave, self._store, folder, os.getpid())
 
     @classmethod
@@ -69,7 +71,18 @@ class AgentMemorySystem(MemoryFace):
 
     def execute(self, batch: Sequence[Operation]) -> list[Result]:
         """Many operations at once, as `MemoryStore.execute`."""
-        return self._store.execute(batch)
+        if not self._hooks.are_called:
+            return self._store.execute(batch)
+        try:
+            operations = list(batch)
+        except TypeError:
+            return self._store.execute(batch)  # which says what is wrong with it
+        if self._hooks.listen_to("demotion"):
+            results, demotions = self._store.execute_watched(operations)
+        else:
+            results, demotions = self._store.execute(operations), []
+        self._hooks.tell(operations, results, demotions)
+        return results
 
     @property
     def path(self) -> str:
@@ -92,6 +105,8 @@ class AgentMemorySystem(MemoryFace):
         self.close()
 
     def _execute_one(self, operation: Operation) -> Result:
+        if self._hooks.are_called:
+            return self.execute((operation,))[0]
         return self._store.execute((operation,))[0]
 
 
