@@ -31,7 +31,7 @@ from memory_core.errors import BadInputError
 from memory_core.exact_rows import ExactRows
 from memory_core.index_state import read_state, write_state
 from memory_core.inverted_lists import InvertedLists, selector
-from memory_core.list_building import ListBuilding, copied_rows, lists_for
+from memory_core.list_building import ListBuilding, copied_rows, give_back_memory, lists_for
 
 __all__ = ["GrowingIndex", "in_thread"]
 
@@ -40,7 +40,7 @@ Ints = npt.NDArray[np.int64]
 
 _PROBES = 16
 _MIN_SCANNED_ROWS = 4_096
-_FOLD_ROWS = 1_024
+_FOLD_ROWS = 2_048
 _MAX_FOLDS_A_CALL = 2
 _MAX_DEAD_ROWS = 1_024
 _MAX_DEAD_RATIO = 1 / 64
@@ -396,9 +396,10 @@ class GrowingIndex:
         except Exception as error:  # noqa: BLE001 - what was there serves on, and says why
             lists, self.build_error = None, error
         finally:
-            del ids, vectors
             with self._lock:
                 self._end(lists)
+        del ids, vectors, building
+        give_back_memory()
 
     def _catch_up(self, building: ListBuilding, lists: InvertedLists) -> bool:
         for _ in range(_MAX_CATCH_UPS):

@@ -91,7 +91,8 @@ class InvertedLists:
     """
 
     def __init__(self, centroids: Floats, low: Floats, high: Floats) -> None:
-        lists, self._dimension = centroids.shape
+        lists = len(centroids)
+        self._dimension: int = centroids.shape[1]
         self.centroids = np.ascontiguousarray(centroids, np.float32)
         self.low, self.high = low, high
         self.sizes: Ints = np.zeros(lists, np.int64)
@@ -108,15 +109,15 @@ class InvertedLists:
         )
         self._index.sq.train(np.stack([low, high]))
         self._index.is_trained = True
-        self._lists: Any = faiss.downcast_InvertedLists(self._index.invlists)
+        inverted: Any = self._index.invlists
+        self._lists: Any = faiss.downcast_InvertedLists(inverted)
         self._parameters = faiss.SearchParametersIVF()
         self._query = np.empty(self._dimension, np.float32)
         self._query_pointer = faiss.swig_ptr(self._query)
         self._make_buffers(64)
 
     def __len__(self) -> int:
-        count: int = self._index.ntotal
-        return count
+        return int(self.sizes.sum())
 
     @property
     def memory_bytes(self) -> int:

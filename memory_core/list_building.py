@@ -6,7 +6,9 @@ put behind what they hold. So what has come since is what is behind the rows tha
 
 from __future__ import annotations
 
+import ctypes
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -14,16 +16,19 @@ import numpy.typing as npt
 
 from memory_core.inverted_lists import InvertedLists, train_centroids
 
-__all__ = ["ListBuilding", "copied_rows", "lists_for"]
+__all__ = ["ListBuilding", "copied_rows", "give_back_memory", "lists_for"]
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.uint8]
 
-_LISTS_PER_ROOT = 2.0
+_LISTS_PER_ROOT = 1.5
 _MIN_ROWS_A_LIST = 8
 _SAMPLE_ROWS_A_LIST = 48
 _ROWS_AT_ONCE = 4_096
+# A thread that wants the interpreter's lock back after a call into FAISS would else wait for 5 ms.
+_LISTS_AT_ONCE = 16
+_PAUSE_S = 50e-6
 
 
 def lists_for(rows: int) -> int:
@@ -35,10 +40,22 @@ def copied_rows(
     lists: InvertedLists, starts: Ints, stops: Ints, lock: threading.Lock
 ) -> Iterator[tuple[Ints, Codes]]:
     """Ids and codes of each list from ``starts`` to ``stops`` (lists,), under the lock by turns."""
-    for number in np.flatnonzero(stops > starts).tolist():
+    for turn, number in enumerate(np.flatnonzero(stops > starts).tolist()):
         with lock:
             rows = lists.rows(number, int(starts[number]), int(stops[number]))
         yield rows
+        if turn % _LISTS_AT_ONCE == 0:
+            time.sleep(_PAUSE_S)
+
+
+def give_back_memory() -> None:
+    """Let the system have what lists before took, where the C library can do that (glibc).
+
+    It would keep the room of many small blocks, as much again as the lists themselves.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 class ListBuilding:
@@ -80,7 +97,10 @@ class ListBuilding:
         new = InvertedLists(centroids, *self._span())
         likely = np.bincount(new.assign(sample), minlength=len(centroids))
         del sample
-        new.reserve((likely * (rows / max(int(likely.sum()), 1))).astype(np.int64))
+        likely = (likely * (rows / max(int(likely.sum()), 1))).astype(np.int64)
+        for first in range(0, len(likely), _LISTS_AT_ONCE):
+            new.reserve(likely * (np.arange(len(likely)) < first + _LISTS_AT_ONCE))
+            time.sleep(_PAUSE_S)
         for first in range(0, len(self._ids), _ROWS_AT_ONCE):
             if stopped():
                 return None
