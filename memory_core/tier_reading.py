@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 
 from memory_core.damage import Problem
@@ -56,7 +57,7 @@ class TierReading:
                 agent_id, _ = ids_of(key)
                 payload = self._checked(value)
                 self._require_alone(number, key)
-            except (ValueError, DatabaseError) as error:
+            except ValueError as error:
                 self._name(Problem(f"{name} {key!r}", f"is no whole record: {error}"))
                 continue
             memories += 1
@@ -74,7 +75,10 @@ class TierReading:
 
     def _require_alone(self, number: int, key: bytes) -> None:
         for other in TIERS[:number]:
-            if other in self.view.families and self.view.get(other, key) is not None:
+            found = None
+            with contextlib.suppress(DatabaseError):  # which is named where that tier is read
+                found = self.view.get(other, key)
+            if found is not None:
                 raise ValueError(f"the same memory is in {other}, too")
 
     def _name(self, problem: Problem) -> None:
