@@ -22,6 +22,7 @@ import harness
 from harness.errors import HarnessError, RunDirectoryError, UsageError
 from harness.plan import ARRIVALS, DURABILITIES, WORKLOADS, RunPlan
 from harness.plan_file import load_plan
+from harness.store_commands import store
 
 if TYPE_CHECKING:
     from harness.runner import Outcome, StopRequest
@@ -165,6 +166,9 @@ def targets() -> int:
     for name in BUILT_IN:
         click.echo(f"{name:{width}}  {load_target(name).description}")
     return 0
+
+
+_command.add_command(store)
 
 
 def _plan_of(plan_file: Path | None, options: dict[str, Any]) -> RunPlan:
