@@ -322,6 +322,8 @@ class GrowingIndex:
         self, lists: InvertedLists, query: Floats, k: int, among: Ints | None
     ) -> tuple[list[float], list[int]]:
         dead = self._dead
+        if not len(lists):
+            return [], []
         probes, chosen = self._probes, None
         probes = max(probes, int(_MIN_SCANNED_ROWS * len(lists.sizes) / max(len(lists), 1)))
         if among is not None:
@@ -329,7 +331,7 @@ class GrowingIndex:
                 return [], []
             chosen = selector(among)
             # as many of those that count are scanned as of all otherwise
-            probes = -(-probes * len(lists) // len(among))
+            probes = max(probes, -(-probes * len(lists) // len(among)))
         fetched = k + min(k, len(dead))
         while True:
             scores, ids = lists.search(query, fetched, probes, chosen)

@@ -250,6 +250,18 @@ def test_removed_ids_are_never_found_and_the_index_does_not_rot():
     assert index.memory_bytes < before / 2
 
 
+def test_lists_that_are_empty_find_nothing(small_bounds: None):
+    """When all was removed, searches of either kind are empty, and adding starts anew."""
+    index, vectors = filled(200, exact_below=50)
+    for id_ in range(200):
+        index.remove(id_)
+    assert len(index) == 0
+    assert index.search(vectors[0], 5) == ([], [])
+    assert index.search(vectors[0], 5, among=np.arange(200)) == ([], [])
+    index.add_one(7, vectors[7])
+    assert index.search(vectors[7], 5, among=np.arange(200))[1] == [7]
+
+
 def test_an_index_of_few_vectors_costs_little_more_than_they_do():
     """Ten vectors of 64 dimensions take less than twice their bytes."""
     index = GrowingIndex(64)
