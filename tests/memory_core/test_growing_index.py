@@ -121,10 +121,13 @@ class IndexMachine(RuleBasedStateMachine):
     def remove(self, count: int, seed: int):
         ids = list(self.vectors)
         for id_ in random.Random(int(seed)).sample(ids, min(count, len(ids))):
+            if id_ not in self.vectors:  # removed in the midst of a build that was begun here
+                continue
             del self.vectors[id_]
             self.removed.append(id_)
             self.index.remove(id_)
-            self.index.remove(id_)  # not here any more: ignored
+            if id_ not in self.vectors:
+                self.index.remove(id_)  # not here any more: ignored
 
     @rule()
     def remove_what_never_was(self):
