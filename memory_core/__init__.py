@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 # A name is loaded when it is first asked for, so that a client of shards, of which there may be
 # hundreds of processes, does not load RocksDB and FAISS.
 if TYPE_CHECKING:
+    from memory_core.backup import restore
     from memory_core.conditions import Condition, Filter, conditions_of
     from memory_core.config import MemoryConfig
     from memory_core.encoder import Encoder, StateEncoder
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
         UnavailableError,
     )
     from memory_core.face import MemoryFace
+    from memory_core.inspection import Verification, verify
     from memory_core.ops import (
         Counts,
         Delete,
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
         Store,
         Transition,
     )
+    from memory_core.repairing import Repair, repair
     from memory_core.store import MemoryStore
     from memory_core.system import AgentMemorySystem
     from memory_core.text_encoder import TextEncoder
@@ -98,6 +101,7 @@ __all__ = [
     "OverloadedError",
     "Query",
     "Record",
+    "Repair",
     "Result",
     "Retrieve",
     "RetrieveMany",
@@ -110,10 +114,15 @@ __all__ = [
     "TextEncoder",
     "Transition",
     "UnavailableError",
+    "Verification",
     "conditions_of",
+    "repair",
+    "restore",
+    "verify",
 ]
 
 _MODULES = {
+    "memory_core.backup": ("restore",),
     "memory_core.conditions": ("Condition", "Filter", "conditions_of"),
     "memory_core.config": ("MemoryConfig",),
     "memory_core.encoder": ("Encoder", "StateEncoder"),
@@ -130,6 +139,7 @@ _MODULES = {
         "UnavailableError",
     ),
     "memory_core.face": ("MemoryFace",),
+    "memory_core.inspection": ("Verification", "verify"),
     "memory_core.ops": (
         "Counts",
         "Delete",
@@ -154,6 +164,7 @@ _MODULES = {
         "Store",
         "Transition",
     ),
+    "memory_core.repairing": ("Repair", "repair"),
     "memory_core.store": ("MemoryStore",),
     "memory_core.system": ("AgentMemorySystem",),
     "memory_core.text_encoder": ("TextEncoder",),
