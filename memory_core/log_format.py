@@ -22,6 +22,7 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+from memory_core.crc32c import lengths_with_checksum
 from memory_core.errors import CorruptionError
 
 __all__ = ["check_log_file"]
@@ -29,7 +30,6 @@ __all__ = ["check_log_file"]
 _BLOCK_BYTES = 32 * 1024
 _HEADER = struct.Struct("<IHB")
 _RECYCLED_TYPES = frozenset({5, 6, 7, 8, 11, 131})
-_MASK_DELTA = 0xA282EAD8
 
 
 def check_log_file(path: Path) -> None:
@@ -65,27 +65,4 @@ def _check_block(path: Path, block: bytes, start: int) -> None:
 
 def _holds_whole_record(data: bytes, checksum: int) -> bool:
     """Whether some beginning of ``data``, a record's type and what follows, has the checksum."""
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc = _CRC_TABLE[(crc ^ byte) & 0xFF] ^ (crc >> 8)
-        if _masked(crc ^ 0xFFFFFFFF) == checksum:
-            return True
-    return False
-
-
-def _masked(crc: int) -> int:
-    return (((crc >> 15) | (crc << 17)) + _MASK_DELTA) & 0xFFFFFFFF
-
-
-def _crc_table() -> list[int]:
-    """Of CRC-32C (Castagnoli), reflected."""
-    table = []
-    for value in range(256):
-        crc = value
-        for _ in range(8):
-            crc = (crc >> 1) ^ (0x82F63B78 if crc & 1 else 0)
-        table.append(crc)
-    return table
-
-
-_CRC_TABLE = _crc_table()
+    return any(True for _ in lengths_with_checksum(data[0], memoryview(data)[1:], checksum))
