@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from memory_core.errors import BadInputError
-from memory_core.payload import pack_state
+from memory_core.payload import pack_state, unpack_state
 
 __all__ = [
     "OPERATORS",
@@ -192,4 +192,4 @@ def _condition(path: list[str], name: str, value: Any, field: str) -> Condition:
     if isinstance(value, set | frozenset):
         value = list(value)
     # as it would be in a state: plain, and checked
-    return Condition(path, name, msgspec.msgpack.decode(pack_state({"v": value}, field))["v"])
+    return Condition(path, name, unpack_state(pack_state({"v": value}, field))["v"])

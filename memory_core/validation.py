@@ -25,6 +25,7 @@ from memory_core.ops import (
     Transition,
 )
 from memory_core.payload import unpack_state
+from memory_core.wire import can_travel
 
 __all__ = ["MAX_ID_BYTES", "validate"]
 
@@ -173,13 +174,13 @@ def _check_filter(given: Any) -> None:
             raise BadInputError(
                 "kinds", f"must be of state, action and interaction, not {_shown(kind)}"
             )
-    for field, check in (("time_ns", _check_step), ("steps", _check_step)):
-        _check_range(field, getattr(given, field), check)
+    _check_range("time_ns", given.time_ns, _check_step)
+    _check_range("steps", given.steps, _check_step)
     _check_range("importance", given.importance, _check_number)
     _check_conditions(given.conditions)
     words: list[Any] = given.words
     for word in words:
-        if not isinstance(word, str) or not word:
+        if not isinstance(word, str) or not word or not can_travel(word):
             raise BadInputError("words", f"must be words, not {_shown(word)}")
 
 
@@ -202,6 +203,10 @@ def _check_conditions(conditions: list[Any]) -> None:
             raise BadInputError(
                 "attributes", f"must be conditions, as conditions_of makes them, not {_shown(one)}"
             )
+        # what a message cannot hold would fail the whole batch that it is sent in
+        if not can_travel(one):
+            problem = f"hold what no condition can, or a number beyond 64 bits: {_shown(one.value)}"
+            raise BadInputError("attributes", problem)
 
 
 def _check_restore(operation: Restore) -> None:

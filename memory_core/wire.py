@@ -9,7 +9,15 @@ import msgspec
 from memory_core.errors import BadInputError
 from memory_core.ops import Operation, Result
 
-__all__ = ["Batch", "Reply", "decode_batch", "decode_reply", "encode_batch", "encode_reply"]
+__all__ = [
+    "Batch",
+    "Reply",
+    "can_travel",
+    "decode_batch",
+    "decode_reply",
+    "encode_batch",
+    "encode_reply",
+]
 
 
 def _plain(value: Any) -> Any:
@@ -51,6 +59,15 @@ class Reply(msgspec.Struct, array_like=True, gc=False):
 
 
 _reply_decoder = msgspec.msgpack.Decoder(Reply)
+
+
+def can_travel(part: Any) -> bool:
+    """Whether a part of an operation that may hold anything has a form as bytes."""
+    try:
+        _encoder.encode(part)
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return False
+    return True
 
 
 def encode_batch(batch: Batch) -> bytes:

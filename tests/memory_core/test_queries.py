@@ -14,11 +14,13 @@ import pytest
 from memory_core import (
     AgentMemorySystem,
     BadInputError,
+    Condition,
     Delete,
     Deleted,
     Describe,
     Described,
     Done,
+    Failure,
     Filter,
     Hits,
     Memories,
@@ -345,6 +347,43 @@ def test_queries_travel_to_shards(tmp_path: Path):
         transport.close()
 
     asyncio.run(ask())
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        Filter(conditions=[Condition(["x"], "eq", object())]),
+        Filter(conditions=[Condition(["x"], "eq", 2**70)]),
+        Filter(conditions=[Condition(["\ud800"], "eq", 1)]),
+        Filter(conditions=[Condition(["x"], "eq", ["\ud800"])]),
+        Filter(words=["\ud800"]),
+    ],
+)
+def test_what_cannot_travel_is_refused_and_disturbs_nobody(tmp_path: Path, wanted: Filter):
+    """A filter that no message can hold fails by itself: what is asked after it is answered."""
+
+    async def ask() -> None:
+        with MemoryStore(MemoryConfig(path=tmp_path)) as store:
+            client = MemoryClient(LocalTransport([store]), 1)
+            for operation in (
+                Query("a", wanted),
+                Search("a", b"\x80", filter=wanted),
+                Search("a", b"\x80", prefer=wanted.conditions or [Condition([""], "no", 1)]),
+            ):
+                with pytest.raises(BadInputError):
+                    await asyncio.wait_for(client.call(operation), 10)
+                [refused] = store.execute([operation])
+                assert isinstance(refused, Failure)
+                assert refused.error == "BadInputError"
+            assert await asyncio.wait_for(client.call(Store("a", "s", b"\x80")), 10) == Done()
+
+    asyncio.run(ask())
+
+
+def test_a_number_that_no_condition_can_hold_is_named(memory: AgentMemorySystem):
+    """Whole numbers beyond 64 bits are refused in attributes, rather than never found."""
+    with pytest.raises(BadInputError, match="attributes"):
+        memory.retrieve_by_attributes(agent_id=ME, attributes={"x": 2**70})
 
 
 def test_an_unknown_keyword_is_refused(memory: AgentMemorySystem):
