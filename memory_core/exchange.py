@@ -14,7 +14,6 @@ there. An import reads the whole file once before it stores anything.
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import secrets
@@ -25,6 +24,7 @@ import numpy as np
 
 from memory_core.enumeration import BYTES_TOGETHER, ROWS_TOGETHER, Executes, all_pages
 from memory_core.errors import BadInputError, MemoryCoreError, StorageFullError
+from memory_core.file_system import has_no_room, sync
 from memory_core.ops import Failure, Memory, Restore
 from memory_core.payload import check_packed, unpack_state
 from memory_core.validation import validate
@@ -65,7 +65,7 @@ def export_memories(memory: Executes, path: str | os.PathLike[str], agent_id: st
             raise BadInputError("path", f"{name} is there already; name a new file") from None
         except OSError:  # a file system without links
             os.rename(unfinished, name)
-        _sync_folder(folder or ".")
+        sync(folder or ".")
     return count
 
 
@@ -258,7 +258,7 @@ def _write_errors(name: str) -> Iterator[None]:
     except MemoryCoreError:  # a deadline's error is the operating system's too
         raise
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if has_no_room(error):
             raise StorageFullError(name, "the disk has no room; nothing was exported") from None
         reason = error.strerror or error
         raise BadInputError("path", f"{name} cannot be written: {reason}") from None
@@ -280,11 +280,3 @@ def _read_errors(name: str) -> Iterator[None]:
 def _remove(name: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         os.unlink(name)
-
-
-def _sync_folder(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

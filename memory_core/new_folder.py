@@ -6,13 +6,13 @@ Whoever is killed in between leaves ``<name>.partial-<random>`` beside it, which
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 
 from memory_core.errors import BadInputError, DatabaseError, StorageFullError
+from memory_core.file_system import has_no_room, sync
 
 __all__ = ["NewFolder", "new_folder", "require_free"]
 
@@ -31,10 +31,10 @@ class NewFolder:
     def finish(self) -> None:
         """Put it in its place, on the disk when this returns. Raises OSError."""
         for name in os.listdir(self.path):
-            _sync(os.path.join(self.path, name))
-        _sync(self.path)
+            sync(os.path.join(self.path, name))
+        sync(self.path)
         os.rename(self.path, self._final)  # which an empty folder there gives way to
-        _sync(os.path.dirname(os.path.abspath(self._final)))
+        sync(os.path.dirname(os.path.abspath(self._final)))
 
 
 @contextlib.contextmanager
@@ -54,7 +54,7 @@ def new_folder(final: str) -> Iterator[NewFolder]:
         finally:
             shutil.rmtree(around, ignore_errors=True)
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if has_no_room(error):
             raise StorageFullError(final, "the disk has no room for it") from None
         raise DatabaseError(final, f"cannot be made: {error.strerror or error}") from None
 
@@ -69,11 +69,3 @@ def require_free(path: str, field: str) -> None:
         holds = True
     if holds:
         raise BadInputError(field, f"{path} is not free; name a new or empty folder")
-
-
-def _sync(path: str) -> None:
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from rocksdict import AccessType, DBRecoveryMode, Options, Rdict, ReadOptions
 
 from memory_core.errors import DatabaseError, StorageFullError
+from memory_core.file_system import has_no_room
 from memory_core.log import in_our_words
 
 __all__ = ["Cursor", "View", "family_order"]
@@ -98,7 +99,7 @@ class View:
                 self._open()
         except OSError as error:
             self.close()
-            if error.errno in {28, 122}:  # ENOSPC, EDQUOT
+            if has_no_room(error):
                 raise StorageFullError(self._folder, "the disk has no room") from None
             raise DatabaseError(path, f"cannot be read: {error.strerror}") from None
         except BaseException:
