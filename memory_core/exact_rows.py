@@ -67,18 +67,26 @@ class ExactRows(FlatIndex):
         self.ids[first:count] = ids
         self.count = count
 
-    def discard(self, id_: int) -> bool:
-        """Take the row of this id away; whether there was one."""
-        found = np.flatnonzero(self.ids[: self.count] == id_)
-        for row in found[::-1].tolist():
-            if row < self.frozen:
-                self.ids[row] = _NO_ID
-                self.marked += 1
-            else:
-                last = self.count - 1
-                self.ids[row] = self.ids[last]
-                super().remove(row)
-        return len(found) > 0
+    def discard(self, ids: Ints) -> None:
+        """Take the rows of ids (n,), sorted and not negative, away; others are ignored."""
+        here = self.ids[: self.count]
+        if not len(ids) or not len(here):
+            return
+        if len(ids) == 1:
+            found = np.flatnonzero(here == ids[0])
+        else:
+            # ids mostly come in the order of time, so few of those here are in the range
+            found = np.flatnonzero((here >= ids[0]) & (here <= ids[-1]))
+            some = here[found]
+            found = found[ids[np.searchsorted(ids, some)] == some]
+        if not len(found):
+            return
+        frozen = found[found < self.frozen]
+        self.ids[frozen] = _NO_ID
+        self.marked += len(frozen)
+        keep = np.ones(self.count - self.frozen, np.bool_)
+        keep[found[len(frozen) :] - self.frozen] = False
+        self.retain(self.frozen, keep)
 
     def freeze(self) -> tuple[Ints, Floats]:
         """Keep all rows in place until `thaw`; their ids, as a copy, and their vectors."""

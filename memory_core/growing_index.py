@@ -154,6 +154,8 @@ class GrowingIndex:
     def add(self, ids: Ints, vectors: Floats) -> None:
         """Add unit vectors (n, dim) float32 under ids (n,) int64, none of them here already.
 
+        Ids are not negative.
+
         Raises:
             BadInputError: the shapes do not fit.
         """
@@ -177,8 +179,16 @@ class GrowingIndex:
 
     def remove(self, id_: int) -> None:
         """Take an id away; one that is not here is ignored."""
+        self.remove_many(np.array([id_], np.int64))
+
+    def remove_many(self, ids: Ints) -> None:
+        """Take ids (n,) int64, in any order, away; those that are not here are ignored."""
+        ids = np.sort(np.asarray(ids, np.int64))
+        ids = ids[np.searchsorted(ids, 0) :]
+        if not len(ids):
+            return
         with self._lock:
-            self._remove(id_)
+            self._remove(ids)
             due = self._is_due()
         if due:
             self._begin()
@@ -270,13 +280,14 @@ class GrowingIndex:
 
     # What follows runs with the lock held.
 
-    def _remove(self, id_: int) -> None:
-        self._rows.discard(id_)
+    def _remove(self, ids: Ints) -> None:
+        self._rows.discard(ids)
         if self._lists is None and self._dead_since is None:
             return
-        self._dead.add(id_)
+        some = ids.tolist()
+        self._dead.update(some)
         if self._dead_since is not None:
-            self._dead_since.add(id_)
+            self._dead_since.update(some)
         listed = 0 if self._lists is None else len(self._lists)
         if not self._copying and len(self._dead) > max(_MAX_DEAD_ROWS, _MAX_DEAD_RATIO * listed):
             self._purge()

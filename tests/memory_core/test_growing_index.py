@@ -129,9 +129,24 @@ class IndexMachine(RuleBasedStateMachine):
             if id_ not in self.vectors:
                 self.index.remove(id_)  # not here any more: ignored
 
+    @precondition(lambda self: self.vectors)
+    @rule(count=st.integers(1, 200), seed=st.integers(0, 99))
+    def remove_many(self, count: int, seed: int):
+        """Many at once, some of them twice, and some that are not here."""
+        choice = random.Random(seed)
+        ids = choice.sample(list(self.vectors), min(count, len(self.vectors)))
+        for id_ in ids:
+            del self.vectors[id_]
+        some = [*ids, *ids[:3], *self.removed[-3:], self.next_id + 7, -1]
+        some = [id_ for id_ in some if id_ not in self.vectors]
+        self.removed += ids
+        choice.shuffle(some)
+        self.index.remove_many(np.array(some, np.int64))
+
     @rule()
     def remove_what_never_was(self):
         self.index.remove(self.next_id + 7)
+        self.index.remove_many(np.zeros(0, np.int64))
 
     @precondition(lambda self: self.removed)
     @rule()
