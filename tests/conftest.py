@@ -1,10 +1,13 @@
-"""What all tests share: Hypothesis profiles, and an environment that no test leaks into.
+"""What all tests share: Hypothesis profiles, an environment that none leaks into, and a Ray.
 
 ``HYPOTHESIS_PROFILE=thorough`` looks longer than the default, ``ci``.
 """
 
 import os
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -19,8 +22,41 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 @pytest.fixture(autouse=True)
 def environment() -> Iterator[None]:
     """Give each test the environment as it was: Ray takes settings from it, and so do we."""
+    with _environment_kept():
+        yield
+
+
+@pytest.fixture(scope="module")
+def local_ray() -> Iterator[None]:
+    """A Ray on this machine, the module's own: starting one takes seconds, so its tests share it.
+
+    Actors and files in it are a test's to name apart from those of others, and to end.
+    """
+    ray = pytest.importorskip("ray")
+    with (
+        _environment_kept(),
+        tempfile.TemporaryDirectory(prefix="r-", ignore_cleanup_errors=True) as folder,
+    ):
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            num_cpus=2,
+            _temp_dir=folder,
+            log_to_driver=False,
+            runtime_env={"env_vars": {"PYTHONPATH": str(Path(__file__).parent.parent)}},
+        )
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _environment_kept() -> Iterator[None]:
     before = dict(os.environ)
-    yield
-    for name in set(os.environ) - set(before):
-        del os.environ[name]
-    os.environ.update(before)
+    try:
+        yield
+    finally:
+        for name in set(os.environ) - set(before):
+            del os.environ[name]
+        os.environ.update(before)

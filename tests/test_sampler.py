@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -360,32 +359,21 @@ def test_outside_ray_there_is_no_session() -> None:
 
 @pytest.mark.cluster
 @pytest.mark.slow
-def test_as_an_actor(root: Path) -> None:
+def test_as_an_actor(root: Path, local_ray: None) -> None:
     """On Ray, a sampler finds the raylet and the GCS, and its streams hold all three."""
-    ray = pytest.importorskip("ray")
+    import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as folder:
-        ray.init(
-            address="local",
-            include_dashboard=False,
-            num_cpus=2,
-            log_to_driver=False,
-            _temp_dir=folder,
-        )
-        try:
-            node_id = ray.get_runtime_context().get_node_id()
-            pinned = NodeAffinitySchedulingStrategy(node_id, soft=False)
-            options = sampler_actor().options(scheduling_strategy=pinned)
-            actor = options.remote(LocalSink(root), node_id, INTERVAL_S)
-            found, pid = ray.get(actor.ping.remote(), timeout=60)
-            assert found == node_id
-            assert ray.get(actor.watch.remote(os.getpid(), "driver", 0), timeout=30)
-            roles = {"sampler", "raylet", "gcs", "driver"}
-            until(lambda: set(ray.get(actor.latest.remote()).get("roles", ())) == roles)
-            report = ray.get(actor.stop.remote(), timeout=30)
-        finally:
-            ray.shutdown()
+    node_id = ray.get_runtime_context().get_node_id()
+    pinned = NodeAffinitySchedulingStrategy(node_id, soft=False)
+    options = sampler_actor().options(scheduling_strategy=pinned)
+    actor = options.remote(LocalSink(root), node_id, INTERVAL_S)
+    found, pid = ray.get(actor.ping.remote(), timeout=60)
+    assert found == node_id
+    assert ray.get(actor.watch.remote(os.getpid(), "driver", 0), timeout=30)
+    roles = {"sampler", "raylet", "gcs", "driver"}
+    until(lambda: set(ray.get(actor.latest.remote()).get("roles", ())) == roles)
+    report = ray.get(actor.stop.remote(), timeout=30)
     assert report.error is None
     table = open_run(root).processes()
     assert {row["pid"] for row in table.to_pylist() if row["role"] == "sampler"} == {pid}

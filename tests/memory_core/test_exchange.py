@@ -497,7 +497,7 @@ def test_the_package_is_imported_without_pyarrow():
 
 @pytest.mark.cluster
 @pytest.mark.slow
-def test_memories_travel_between_a_process_and_shards_on_ray(tmp_path: Path, ray_here: None):
+def test_memories_travel_between_a_process_and_shards_on_ray(tmp_path: Path, local_ray: None):
     """A file of a memory in process goes into shards, and one of theirs is the same."""
     with AgentMemorySystem(MemoryConfig(dimension=DIMENSION)) as local:
         for number in range(30):
@@ -517,20 +517,3 @@ def test_memories_travel_between_a_process_and_shards_on_ray(tmp_path: Path, ray
             shards.stop()
     tables = [pq.read_table(tmp_path / f"{number}.parquet") for number in (1, 2)]
     assert tables[0].equals(tables[1])
-
-
-@pytest.fixture
-def ray_here() -> Iterator[None]:
-    """A Ray of this test's own."""
-    ray = pytest.importorskip("ray")
-    with tempfile.TemporaryDirectory(prefix="r-", ignore_cleanup_errors=True) as folder:
-        ray.init(
-            address="local",
-            include_dashboard=False,
-            num_cpus=2,
-            _temp_dir=folder,
-            log_to_driver=False,
-            runtime_env={"env_vars": {"PYTHONPATH": str(Path(__file__).parent.parent.parent)}},
-        )
-        yield
-        ray.shutdown()

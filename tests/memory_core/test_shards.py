@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import textwrap
 import threading
 import time
@@ -38,25 +36,9 @@ from memory_core.placement import RayTransport, ShardInfo, Shards, find_shards, 
 from memory_core.ray_memory import RayMemory
 
 ray = pytest.importorskip("ray")
-pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.usefixtures("local_ray")]
 
 WAIT_S = 60.0
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _ray() -> Iterator[None]:
-    folder = tempfile.mkdtemp(prefix="r-")
-    ray.init(
-        address="local",
-        include_dashboard=False,
-        num_cpus=2,
-        _temp_dir=folder,
-        log_to_driver=False,
-        runtime_env={"env_vars": {"PYTHONPATH": str(Path(__file__).parent.parent.parent)}},
-    )
-    yield
-    ray.shutdown()
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
