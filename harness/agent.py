@@ -25,7 +25,8 @@ from harness.targets.base import Session
 from harness.workload import WorkloadAgent
 from memory_core.client import Answer, BatchTiming
 from memory_core.errors import BadInputError, DeadlineError, MemoryCoreError
-from memory_core.ops import Done, Failure, Hits, Missing, Record, Result, Retrieve, Search, Store
+from memory_core.operations import Retrieve, Search, Store
+from memory_core.results import Done, Failure, Hits, Missing, Record, Result
 
 __all__ = ["Counters", "RunClock", "live", "outcome_code"]
 

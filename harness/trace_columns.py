@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 
 from harness.trace_schema import MAX_DEPTH
 from memory_core.errors import BadInputError
-from memory_core.ops import Record, Store
+from memory_core.operations import Store
+from memory_core.results import Record
 
 __all__ = [
     "MAX_ID_BYTES",

@@ -17,7 +17,7 @@ from typing import Protocol
 from harness.forager import Forager, pack
 from harness.random_numbers import uniforms
 from harness.trace import ReplaySlice
-from memory_core.ops import Retrieve, Search, Store
+from memory_core.operations import Retrieve, Search, Store
 
 __all__ = [
     "RETRIEVES",

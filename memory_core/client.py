@@ -36,21 +36,8 @@ from memory_core.errors import (
     OverloadedError,
     UnavailableError,
 )
-from memory_core.ops import (
-    TIERS,
-    Agents,
-    Counts,
-    Delete,
-    Deleted,
-    Describe,
-    Described,
-    Failure,
-    Listed,
-    Moved,
-    Operation,
-    Result,
-    Transition,
-)
+from memory_core.operations import TIERS, Agents, Delete, Describe, Operation, Transition
+from memory_core.results import Counts, Deleted, Described, Failure, Listed, Moved, Result
 from memory_core.validation import validate
 from memory_core.wire import Batch, decode_reply, encode_batch
 

@@ -17,7 +17,7 @@ from memory_core.errors import BadInputError, CorruptionError, DatabaseError
 from memory_core.folder import is_unfinished
 from memory_core.log_format import check_log_file
 from memory_core.log_mending import mend_log
-from memory_core.ops import TIERS
+from memory_core.operations import TIERS
 from memory_core.rocks_tools import View, family_order
 
 __all__ = ["Findings", "Problem", "database_files", "look_at", "mend_all", "ours"]

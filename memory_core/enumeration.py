@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from memory_core.errors import MemoryCoreError
-from memory_core.ops import Agents, Export, Exported, Failure, Listed, Operation, Result
+from memory_core.operations import Agents, Export, Operation
+from memory_core.results import Exported, Failure, Listed, Result
 
 __all__ = ["BYTES_TOGETHER", "ROWS_TOGETHER", "Executes", "all_pages"]
 

@@ -25,8 +25,9 @@ import numpy as np
 from memory_core.enumeration import BYTES_TOGETHER, ROWS_TOGETHER, Executes, all_pages
 from memory_core.errors import BadInputError, MemoryCoreError, StorageFullError
 from memory_core.file_system import has_no_room, sync
-from memory_core.ops import Failure, Memory, Restore
+from memory_core.operations import Restore
 from memory_core.payload import check_packed, unpack_state
+from memory_core.results import Failure, Memory
 from memory_core.validation import validate
 
 __all__ = ["COLUMNS", "export_memories", "import_memories"]

@@ -12,21 +12,8 @@ import numpy.typing as npt
 from memory_core import exchange
 from memory_core.errors import MemoryCoreError
 from memory_core.hooks import Hooks, MemoryHook
-from memory_core.ops import (
-    Counts,
-    Delete,
-    Deleted,
-    Describe,
-    Described,
-    Failure,
-    Moved,
-    Operation,
-    Record,
-    Result,
-    Retrieve,
-    Store,
-    Transition,
-)
+from memory_core.operations import Delete, Describe, Operation, Retrieve, Store, Transition
+from memory_core.results import Counts, Deleted, Described, Failure, Moved, Record, Result
 from memory_core.retrieval import RetrievalFace
 from memory_core.views import MemoryStatistics
 

@@ -19,23 +19,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from memory_core.errors import BadInputError
-from memory_core.ops import (
-    TIERS,
-    Demotion,
-    Done,
-    Failure,
-    Hits,
-    Memories,
-    Operation,
-    Query,
-    Record,
-    Result,
-    Retrieve,
-    RetrieveMany,
-    Search,
-    Store,
-)
+from memory_core.operations import TIERS, Operation, Query, Retrieve, RetrieveMany, Search, Store
 from memory_core.payload import unpack_state
+from memory_core.results import Demotion, Done, Failure, Hits, Memories, Record, Result
 
 __all__ = [
     "EVENTS",

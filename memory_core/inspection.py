@@ -17,7 +17,7 @@ from memory_core.encoder import Encoder
 from memory_core.errors import DatabaseError
 from memory_core.folder import is_unfinished
 from memory_core.folder_lock import held_to_read
-from memory_core.ops import TIERS
+from memory_core.operations import TIERS
 from memory_core.record import FORMAT_VERSION
 from memory_core.rocks_tools import View
 from memory_core.tier_reading import TierHoldings, TierReading

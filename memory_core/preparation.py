@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from memory_core.errors import BadInputError, MemoryCoreError
-from memory_core.ops import Failure, Operation, Restore, Result, Search, Store
+from memory_core.operations import Operation, Restore, Search, Store
 from memory_core.payload import check_packed
 from memory_core.recent_vectors import RecentVectors
+from memory_core.results import Failure, Result
 from memory_core.validation import validate
 from memory_core.vectors import Vectorizer
 

@@ -11,8 +11,9 @@ from memory_core.client import MemoryClient
 from memory_core.errors import BadInputError, UnavailableError
 from memory_core.face import MemoryFace
 from memory_core.hooks import Hooks
-from memory_core.ops import Failure, Operation, Result
+from memory_core.operations import Operation
 from memory_core.placement import RayTransport, find_shards
+from memory_core.results import Failure, Result
 
 __all__ = ["RayMemory"]
 

@@ -31,7 +31,7 @@ from memory_core.folder_lock import held_to_read
 from memory_core.inspection import Verification, dimension_of, identity_of, verify
 from memory_core.log import Batch, Log
 from memory_core.new_folder import new_folder, require_free
-from memory_core.ops import TIERS
+from memory_core.operations import TIERS
 from memory_core.record import FORMAT_VERSION, ids_of, parts_of
 from memory_core.rocks_tools import View
 from memory_core.salvage import Gap, Salvage

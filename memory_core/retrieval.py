@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from memory_core.conditions import Filter, conditions_of
 from memory_core.errors import BadInputError, MemoryCoreError
-from memory_core.ops import Hits, Memories, Operation, Query, Result, RetrieveMany, Search
+from memory_core.operations import Operation, Query, RetrieveMany, Search
 from memory_core.payload import pack_state
+from memory_core.results import Hits, Memories, Result
 from memory_core.views import SimilarState, StoredMemory
 
 __all__ = ["Moment", "RetrievalFace"]

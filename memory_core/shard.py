@@ -22,7 +22,7 @@ _GC_THRESHOLDS = (50_000, 50, 100)
 
 
 class ShardActor:
-    """Hosts one `MemoryStore`; batches come in and go out as bytes (`memory_core.ops`).
+    """Hosts one `MemoryStore`; batches come in and go out as bytes (`memory_core.wire`).
 
     Calls run on threads, so that a batch that arrives during another's fsync joins the next
     group commit. A store that refuses writes after a failed one is opened anew.

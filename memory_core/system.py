@@ -14,7 +14,8 @@ from typing import ClassVar
 from memory_core.config import MemoryConfig
 from memory_core.face import MemoryFace
 from memory_core.hooks import Hooks
-from memory_core.ops import Operation, Result
+from memory_core.operations import Operation
+from memory_core.results import Result
 from memory_core.store import MemoryStore
 
 __all__ = ["AgentMemorySystem"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from memory_core.damage import Problem
 from memory_core.errors import BadInputError, DatabaseError
-from memory_core.ops import TIERS
+from memory_core.operations import TIERS
 from memory_core.payload import unpack_state
 from memory_core.record import Parts, ids_of, parts_of
 from memory_core.rocks_tools import View

@@ -8,7 +8,7 @@ from typing import Any
 
 from memory_core.conditions import OPERATORS, Condition, Filter
 from memory_core.errors import BadInputError
-from memory_core.ops import (
+from memory_core.operations import (
     KINDS,
     TIERS,
     Agents,

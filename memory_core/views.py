@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from memory_core.ops import Counts, Described, Hit, Memory
 from memory_core.payload import unpack_state
+from memory_core.results import Counts, Described, Hit, Memory
 
 __all__ = ["MemoryStatistics", "SimilarState", "StoredMemory"]
 

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from memory_core.errors import BadInputError
-from memory_core.ops import Operation, Result
+from memory_core.operations import Operation
+from memory_core.results import Result
 
 __all__ = [
     "Batch",

@@ -63,7 +63,8 @@ def test_contracts_leave_the_edges_alone(tmp_path: Path):
         "memory_core/index.py": "import faiss",
         "memory_core/placement.py": "import ray",
         "memory_core/shard.py": "import ray",
-        "harness/launch.py": "import ray\nfrom memory_core import errors, ops, client",
+        "harness/launch.py": "import ray",
+        "harness/agent.py": "from memory_core import client, errors, operations, results",
         "harness/targets/memory_core.py": "import ray\nimport memory_core",
         "harness/sampler.py": "import psutil, ray",
         "harness/cli.py": "import click",
@@ -71,7 +72,7 @@ def test_contracts_leave_the_edges_alone(tmp_path: Path):
     for package in ["memory_core", "harness", "harness/targets"]:
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").touch()
-    for name in ["errors", "ops"]:
+    for name in ["errors", "operations", "results"]:
         (tmp_path / "memory_core" / f"{name}.py").touch()
     for module, text in edges.items():
         (tmp_path / module).write_text(text + "\n")

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from harness.plan import RunPlan
 from memory_core.client import Answer
-from memory_core.ops import Retrieve, Search, Store
+from memory_core.operations import Retrieve, Search, Store
 
 __all__ = ["Placement", "Prepared", "Session", "Target", "WatchedProcess"]
 

@@ -13,8 +13,8 @@ import msgspec
 
 from harness.targets.sharded import ShardedTarget
 from memory_core import MemoryConfig
-from memory_core.ops import DONE
 from memory_core.placement import ShardInfo
+from memory_core.results import DONE
 from memory_core.wire import Reply, encode_reply
 
 __all__ = ["NoopShard", "NoopTarget"]

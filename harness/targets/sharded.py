@@ -15,7 +15,7 @@ from harness.targets.base import Placement, Prepared, WatchedProcess
 from memory_core import MemoryConfig
 from memory_core.client import Answer, MemoryClient
 from memory_core.errors import MemoryCoreError
-from memory_core.ops import Retrieve, Search, Store
+from memory_core.operations import Retrieve, Search, Store
 from memory_core.placement import RayTransport, Shards, start_shards
 
 __all__ = ["ClientSession", "ShardedTarget"]

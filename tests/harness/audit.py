@@ -20,7 +20,8 @@ from harness.rundir_reader import open_run
 from harness.workload import StandardAgent
 from memory_core import MemoryConfig, MemoryStore
 from memory_core.client import shard_of
-from memory_core.ops import Record, Retrieve, Search, Store
+from memory_core.operations import Retrieve, Search, Store
+from memory_core.results import Record
 
 __all__ = ["acknowledged", "databases", "forget", "lost", "rows_of_agents"]
 

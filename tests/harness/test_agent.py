@@ -24,17 +24,8 @@ from harness.workload import StandardAgent, WorkloadAgent
 from memory_core import errors
 from memory_core.client import Answer, BatchTiming
 from memory_core.errors import BadInputError, MemoryCoreError
-from memory_core.ops import (
-    DONE,
-    MISSING,
-    Described,
-    Failure,
-    Hits,
-    Record,
-    Retrieve,
-    Search,
-    Store,
-)
+from memory_core.operations import Retrieve, Search, Store
+from memory_core.results import DONE, MISSING, Described, Failure, Hits, Record
 
 MS = 1_000_000
 SERVICE_NS = 1_000

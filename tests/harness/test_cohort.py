@@ -24,7 +24,7 @@ from harness.rundir_reader import RunReader, open_run
 from harness.sinks import LocalSink
 from harness.workload import MixedAgent, StandardAgent
 from memory_core.client import Answer, BatchTiming
-from memory_core.ops import DONE
+from memory_core.results import DONE
 
 CONNECTION = b"where the store is"
 

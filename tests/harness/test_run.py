@@ -36,7 +36,8 @@ from harness.schema import (
 )
 from harness.trace import load_trace
 from memory_core import MemoryConfig, MemoryStore
-from memory_core.ops import Describe, Described, Hits, Record, Retrieve, Search, Store
+from memory_core.operations import Describe, Retrieve, Search, Store
+from memory_core.results import Described, Hits, Record
 from tests.harness.audit import acknowledged, databases, forget, lost, operations, rows_of_agents
 from tests.harness.driving import command, short_folder
 

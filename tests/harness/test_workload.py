@@ -24,7 +24,7 @@ from harness.workload import (
     WorkloadAgent,
     agent_id,
 )
-from memory_core.ops import Retrieve, Search, Store
+from memory_core.operations import Retrieve, Search, Store
 from memory_core.payload import unpack_state
 
 MIX = {"store": 1.0, "retrieve": 8.0, "search": 1.0}

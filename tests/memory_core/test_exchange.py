@@ -32,23 +32,11 @@ from memory_core.client import MemoryClient
 from memory_core.enumeration import ROWS_TOGETHER, all_pages
 from memory_core.exchange import COLUMNS, export_memories, import_memories
 from memory_core.local_transport import LocalTransport
-from memory_core.ops import (
-    Agents,
-    AgentSize,
-    Done,
-    Export,
-    Exported,
-    Failure,
-    Listed,
-    Operation,
-    Restore,
-    Result,
-    Store,
-    Transition,
-)
+from memory_core.operations import Agents, Export, Operation, Restore, Store, Transition
 from memory_core.payload import pack_state
 from memory_core.placement import start_shards
 from memory_core.ray_memory import RayMemory
+from memory_core.results import AgentSize, Done, Exported, Failure, Listed, Result
 
 DIMENSION = 8
 # a step, a metadata, a vector and an importance that float32 does not hold exactly

@@ -25,7 +25,7 @@ from memory_core.client import MemoryClient
 from memory_core.hooks import DemotionEvent, RetrievalEvent, StoreEvent
 from memory_core.local_transport import LocalTransport
 from memory_core.log import Log
-from memory_core.ops import (
+from memory_core.operations import (
     Delete,
     Describe,
     Export,
