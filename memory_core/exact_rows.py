@@ -1,5 +1,8 @@
 """Unit vectors under ids, in full precision: all of a small index, and the newest of a large one.
 
+Two arrays that grow by a quarter, so that three vectors cost little more than themselves: what a
+search needs besides belongs to the thread that searches.
+
 Rows below ``frozen`` are being read by a build: they stay where they are, and removing one only
 marks it with the id -1. `thaw` ends that. Not thread-safe, but for the search's buffers.
 """
@@ -12,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memory_core.index import FlatIndex, Searcher
+from memory_core.inverted_lists import pointer
 
 __all__ = ["ExactRows"]
 
@@ -19,35 +23,56 @@ Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
 _NO_ID = -1
-_FIRST_ROWS = 4
 _MAX_GROWTH_ROWS = 65_536
+# What is folded away comes again: so many rows keep their memory.
+_KEPT_ROWS = 2_048
+_SMALL_ROWS = 8
 _THREAD = threading.local()
 
 
-def _searcher(dimension: int) -> Searcher:
-    """This thread's buffers; shared by all indexes, so that a small one needs none of its own."""
-    searchers: dict[int, Searcher] = _THREAD.__dict__.setdefault("searchers", {})
-    searcher = searchers.get(dimension)
-    if searcher is None:
-        searcher = searchers[dimension] = Searcher(dimension)
-    return searcher
+class _View(FlatIndex):
+    """Rows of any matrix, for the search: this thread's, shared by all indexes."""
+
+    __slots__ = ("searcher",)
+
+    def __init__(self, dimension: int) -> None:
+        super().__init__(dimension)
+        self.searcher = Searcher(dimension)
+
+    def nearest(self, vectors: Floats, query: Floats, k: int) -> tuple[list[float], list[int]]:
+        """Scores, best first, and rows of the ``k`` nearest of vectors (n, dim), contiguous."""
+        self.count = len(vectors)
+        self.pointer = pointer(vectors)
+        return self.searcher.search(self, query, k)
 
 
-class ExactRows(FlatIndex):
+def _nearest(vectors: Floats, query: Floats, k: int) -> tuple[list[float], list[int]]:
+    if not len(vectors):
+        return [], []
+    views: dict[int, _View] = _THREAD.__dict__.setdefault("views", {})
+    view = views.get(len(query))
+    if view is None:
+        view = views[len(query)] = _View(len(query))
+    return view.nearest(vectors, query, k)
+
+
+class ExactRows:
     """A matrix of vectors and the id of each row.
 
     Attributes:
-        ids: (capacity,) int64; those of the first ``count`` rows mean something.
+        count: how many rows there are.
+        vectors: (capacity, dim) float32; the first ``count`` rows mean something.
+        ids: (capacity,) int64, likewise.
         frozen: how many rows a build is reading.
         marked: how many of them have been removed meanwhile.
     """
 
-    __slots__ = ("frozen", "ids", "marked")
+    __slots__ = ("count", "frozen", "ids", "marked", "vectors")
 
     def __init__(self, dimension: int) -> None:
-        super().__init__(dimension)
-        self.frozen = self.marked = 0
-        self.ids: Ints = np.empty(len(self.vectors), np.int64)
+        self.count = self.frozen = self.marked = 0
+        self.vectors: Floats = np.empty((0, dimension), np.float32)
+        self.ids: Ints = np.empty(0, np.int64)
 
     def __len__(self) -> int:
         return self.count - self.marked
@@ -61,8 +86,7 @@ class ExactRows(FlatIndex):
         """Append vectors (n, dim) under ids (n,)."""
         first, count = self.count, self.count + len(ids)
         if count > len(self.vectors):
-            growth = min(max(first // 4, _FIRST_ROWS), _MAX_GROWTH_ROWS)
-            self._resize(max(count, first + growth))
+            self._resize(max(count, first + min(first // 4, _MAX_GROWTH_ROWS)))
         self.vectors[first:count] = vectors
         self.ids[first:count] = ids
         self.count = count
@@ -116,8 +140,9 @@ class ExactRows(FlatIndex):
             self.vectors[free] = self.vectors[moved]
             self.ids[free] = self.ids[moved]
             self.count = count
-        if count < len(self.vectors) // 4 and len(self.vectors) > 2 * _FIRST_ROWS:
-            self._resize(max(2 * count, 2 * _FIRST_ROWS))
+        capacity = len(self.vectors)
+        if count < capacity // 4 and capacity > 2 * _SMALL_ROWS:
+            self._resize(max(2 * count, min(capacity // 2, _KEPT_ROWS)))
 
     def nearest(self, query: Floats, k: int, among: Ints | None) -> tuple[list[float], list[int]]:
         """Scores, best first, and ids of the ``k`` nearest, of ``among`` (sorted) only if given."""
@@ -125,7 +150,7 @@ class ExactRows(FlatIndex):
             return self._nearest_among(query, k, among)
         fetched = k
         while True:
-            scores, rows = _searcher(self.vectors.shape[1]).search(self, query, fetched)
+            scores, rows = _nearest(self.vectors[: self.count], query, fetched)
             ids = self.ids[rows].tolist()
             if not self.marked:
                 return scores, ids
@@ -140,24 +165,12 @@ class ExactRows(FlatIndex):
             return [], []
         places = np.minimum(np.searchsorted(among, ids), len(among) - 1)
         chosen = np.flatnonzero(among[places] == ids)
-        few = _Rows(self.vectors[chosen])
-        scores, rows = _searcher(self.vectors.shape[1]).search(few, query, k)
+        scores, rows = _nearest(self.vectors[chosen], query, k)
         return scores, ids[chosen[rows]].tolist()
 
     def _resize(self, capacity: int) -> None:
-        super()._resize(capacity)
+        vectors = np.empty((capacity, self.vectors.shape[1]), np.float32)
+        vectors[: self.count] = self.vectors[: self.count]
         ids = np.empty(capacity, np.int64)
         ids[: self.count] = self.ids[: self.count]
-        self.ids = ids
-
-
-class _Rows(FlatIndex):
-    """Vectors that are searched once."""
-
-    __slots__ = ()
-
-    def __init__(self, vectors: Floats) -> None:
-        super().__init__(vectors.shape[1])
-        self.vectors = vectors
-        self.count = len(vectors)
-        self._resize(len(vectors))
+        self.vectors, self.ids = vectors, ids

@@ -22,7 +22,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["InvertedLists", "selector", "train_centroids"]
+__all__ = ["InvertedLists", "pointer", "selector", "train_centroids"]
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -61,6 +61,11 @@ def train_centroids(sample: Floats, lists: int, stopped: Callable[[], bool]) -> 
         clustering.train(sample, quantiser)
     centroids: Floats = faiss.vector_to_array(clustering.centroids).reshape(lists, dimension)
     return centroids.astype(np.float32, copy=True)
+
+
+def pointer(array: npt.NDArray[Any]) -> Any:
+    """Where a contiguous array is, as FAISS wants it; the array must outlive it."""
+    return faiss.swig_ptr(array)
 
 
 def selector(among: Ints) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
@@ -13,9 +14,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from memory_core import growing_index, list_building
+from memory_core import growing_index, index_growth, list_building
 from memory_core.errors import BadInputError
 from memory_core.growing_index import GrowingIndex, in_thread
+from memory_core.index_growth import Growth
 
 DIMENSION = 16
 ALL = 1 << 30
@@ -47,20 +49,22 @@ def small_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make_bounds_small(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(growing_index, "_FOLD_ROWS", 8)
-    patch.setattr(growing_index, "_MAX_DEAD_ROWS", 4)
-    patch.setattr(growing_index, "_MIN_SCANNED_ROWS", 1)
+    patch.setattr(growing_index, "FOLD_ROWS", 8)
+    patch.setattr(index_growth, "FOLD_ROWS", 8)
+    patch.setattr(index_growth, "_MAX_DEAD_ROWS", 4)
+    patch.setattr(index_growth, "_MIN_SCANNED_ROWS", 1)
     patch.setattr(list_building, "_ROWS_AT_ONCE", 16)
 
 
-class Interrupted(GrowingIndex):
-    """An index in whose builds something happens between the steps, on the same thread."""
+def interrupt_builds(patch: pytest.MonkeyPatch, meanwhile: Callable[[], object]) -> None:
+    """Let something happen between the steps of every build, on the thread that builds."""
 
-    __slots__ = ("meanwhile",)
+    class Interrupted(Growth):
+        def stopped(self) -> bool:
+            meanwhile()
+            return super().stopped()
 
-    def _stopped(self) -> bool:
-        self.meanwhile()
-        return super()._stopped()
+    patch.setattr(growing_index, "Growth", Interrupted)
 
 
 class IndexMachine(RuleBasedStateMachine):
@@ -87,8 +91,9 @@ class IndexMachine(RuleBasedStateMachine):
         self.next_id = 0
         self.is_inside = False
         self.busy_builds = 0
-        self.index: GrowingIndex = Interrupted(DIMENSION, **self.options)
-        self.index.meanwhile = (lambda: None) if threaded else self.happen
+        if not threaded:
+            interrupt_builds(self.patch, self.happen)
+        self.index = GrowingIndex(DIMENSION, **self.options)
 
     def happen(self) -> None:
         """Do something in the midst of a build."""
@@ -280,11 +285,27 @@ def test_lists_that_are_empty_find_nothing(small_bounds: None):
     assert index.search(vectors[7], 5, among=np.arange(200))[1] == [7]
 
 
-def test_an_index_of_few_vectors_costs_little_more_than_they_do():
-    """Ten vectors of 64 dimensions take less than twice their bytes."""
-    index = GrowingIndex(64)
-    index.add(np.arange(10), clustered(np.random.default_rng(0), 10, 64))
-    assert index.memory_bytes < 2 * 10 * (256 + 8)
+def test_an_index_of_three_vectors_costs_little_more_than_they_do():
+    """Beyond the vectors it takes at most 700 bytes, all objects counted, and the same later."""
+    vectors = clustered(np.random.default_rng(0), 3, 64)
+    ids = np.arange(3)
+    kept = [GrowingIndex(64)]
+    kept[0].add(ids, vectors)
+    kept[0].search(vectors[0], 3)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for _ in range(500):
+            index = GrowingIndex(64)
+            for id_ in ids.tolist():
+                index.add_one(id_, vectors[id_])
+            index.search(vectors[0], 3)
+            index.remove(7)
+            kept.append(index)
+        each = (tracemalloc.get_traced_memory()[0] - before) / 500
+    finally:
+        tracemalloc.stop()
+    assert each < vectors.nbytes + 700
 
 
 def test_searches_see_every_vector_while_builds_go_on():
@@ -363,18 +384,19 @@ def test_a_build_that_fails_is_told_and_what_was_there_serves_on(monkeypatch: py
     assert len(index) == 2_000
 
 
-def test_a_state_that_is_taken_while_a_build_goes_on_holds_everything(small_bounds: None):
+def test_a_state_that_is_taken_while_a_build_goes_on_holds_everything(
+    small_bounds: None, monkeypatch: pytest.MonkeyPatch
+):
     """At each step of a build the state is whole, removed ids left out."""
     states = []
 
-    class Watched(GrowingIndex):
-        def _stopped(self) -> bool:
-            index.remove(3)
-            index.remove(777)
-            states.append(index.state())
-            return super()._stopped()
+    def watch() -> None:
+        index.remove(3)
+        index.remove(777)
+        states.append(index.state())
 
-    index = Watched(DIMENSION, exact_below=500, start=at_once)
+    interrupt_builds(monkeypatch, watch)
+    index = GrowingIndex(DIMENSION, exact_below=500, start=at_once)
     vectors = clustered(np.random.default_rng(8), 4_000)
     for first in range(0, 4_000, 100):
         index.add(np.arange(first, first + 100), vectors[first : first + 100])

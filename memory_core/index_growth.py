@@ -1,0 +1,311 @@
+"""The lists of a `memory_core.growing_index`: what is folded into them, and how they are made.
+
+Lists are built beside what is there, which goes on serving, and then put in its place under the
+lock: first when there are ``exact_below`` rows; again when a list is `_MAX_SCAN_RATIO` times as
+long as one of lists made anew would be (after growth to four times the rows, or when new vectors
+crowd a few lists), when a quarter of the lists' memory is empty, or when so few rows are left that
+there are far too many lists.
+
+Invariants:
+- A row of the lists is live unless its id is in ``_dead``; a row of the exact rows is always live.
+  An id in ``_dead`` is therefore not folded, so one that comes back is found where it is exact.
+- Rows are taken out of the lists (`_purge`) only while nobody copies from them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from memory_core.exact_rows import ExactRows
+from memory_core.index_state import Restored, write_state
+from memory_core.inverted_lists import InvertedLists, selector
+from memory_core.list_building import ListBuilding, copied_rows, give_back_memory, lists_for
+
+__all__ = ["FOLD_ROWS", "Growth", "in_thread"]
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+
+FOLD_ROWS = 2_048
+_MIN_SCANNED_ROWS = 4_096
+_MAX_FOLDS_A_CALL = 2
+_MAX_DEAD_ROWS = 1_024
+_MAX_DEAD_RATIO = 1 / 64
+_MAX_SCAN_RATIO = 2.0
+_MAX_SPARE_RATIO = 0.25
+_SPARE_ROWS_A_LIST = 16
+_MIN_SHRINKAGE = 0.25
+_MAX_CATCH_UPS = 8
+_RETRY_GROWTH = 1.25
+_DEAD_ID_BYTES = 64
+
+
+def in_thread(build: Callable[[], None]) -> threading.Thread:
+    """Run a build in a thread of its own."""
+    thread = threading.Thread(target=build, name="index-build", daemon=False)
+    thread.start()
+    return thread
+
+
+class Growth:
+    """The lists of an index, what makes them, and which of their rows are dead.
+
+    Args:
+        rows: the exact rows of the index.
+        lock: of the index.
+        exact_below: rows from which on there are lists.
+        start: runs a build.
+
+    Attributes:
+        lists: what is folded already, or None as long as no build has ended.
+        is_building: whether a build is under way.
+        error: why the last build failed, or None.
+    """
+
+    def __init__(
+        self,
+        rows: ExactRows,
+        lock: threading.Lock,
+        exact_below: int = 0,
+        start: Callable[[Callable[[], None]], threading.Thread | None] = in_thread,
+    ) -> None:
+        self._rows, self._lock = rows, lock
+        self._exact_below, self._start = exact_below, start
+        self.lists: InvertedLists | None = None
+        self.is_building = False
+        self.error: Exception | None = None
+        # of the exact rows behind the frozen ones, so many cannot be folded for now
+        self._stuck = 0
+        self._built_skew = 0.0
+        self._built_rows = 0
+        self._dead: set[int] = set()
+        self._dead_since: set[int] | None = None
+        self._copying = 0
+        self._holding = self._closed = False
+        self._retry_rows = 0
+        self._threads: list[threading.Thread] = []
+
+    # What follows runs with the lock held.
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of codes, ids and centroids."""
+        listed = 0 if self.lists is None else self.lists.memory_bytes
+        return listed + _DEAD_ID_BYTES * len(self._dead)
+
+    def live_rows(self) -> int:
+        """How many rows of the lists are live."""
+        if self.lists is None:
+            return 0
+        if self._dead and not self._copying:
+            self._purge()
+        return len(self.lists) - self.lists.held(_sorted(self._dead))
+
+    def restore(self, restored: Restored) -> None:
+        """Take over what a state held."""
+        self.lists = restored.lists
+        self._dead.update(restored.dead.tolist())
+        self._built_skew, self._built_rows = restored.built[0], int(restored.built[1])
+
+    def remove(self, ids: Ints) -> None:
+        """Let the rows of ids (n,), wherever they are in lists, be dead."""
+        if self.lists is None and self._dead_since is None:
+            return
+        some = ids.tolist()
+        self._dead.update(some)
+        if self._dead_since is not None:
+            self._dead_since.update(some)
+        listed = 0 if self.lists is None else len(self.lists)
+        if not self._copying and len(self._dead) > max(_MAX_DEAD_ROWS, _MAX_DEAD_RATIO * listed):
+            self._purge()
+
+    def _purge(self) -> None:
+        """Take the dead rows out of the lists."""
+        if self.lists is not None:
+            self.lists.remove(_sorted(self._dead))
+        self._dead.clear()
+        self._stuck = 0
+
+    def fold(self) -> None:
+        """Move exact rows into the lists while there are enough of them."""
+        lists, rows = self.lists, self._rows
+        if lists is None or self._holding:
+            return
+        for _ in range(_MAX_FOLDS_A_CALL):
+            first = rows.frozen + min(self._stuck, rows.count - rows.frozen)
+            stop = first + FOLD_ROWS
+            if rows.count < stop:
+                return
+            if self._dead and not self._copying and self._is_back(rows.ids[first:stop]):
+                self._purge()
+            fit = lists.fits(rows.vectors[first:stop])
+            if self._dead:
+                fit &= np.array([id_ not in self._dead for id_ in rows.ids[first:stop].tolist()])
+            if not fit.all():
+                order = first + np.argsort(fit, kind="stable")
+                rows.vectors[first:stop] = rows.vectors[order]
+                rows.ids[first:stop] = rows.ids[order]
+                fit.sort()
+                self._stuck += int(np.count_nonzero(~fit))
+                first = stop - int(np.count_nonzero(fit))
+            if first < stop:
+                vectors = rows.vectors[first:stop]
+                lists.append(rows.ids[first:stop], vectors, lists.assign(vectors))
+                rows.retain(first, np.zeros(stop - first, np.bool_))
+
+    def _is_back(self, ids: Ints) -> bool:
+        return not self._dead.isdisjoint(ids.tolist())
+
+    def search(
+        self, query: Floats, k: int, probes: int, among: Ints | None
+    ) -> tuple[list[float], list[int]]:
+        """As `GrowingIndex.search`, of what is in the lists."""
+        lists, dead, chosen = self.lists, self._dead, None
+        if lists is None or not len(lists):
+            return [], []
+        probes = max(probes, int(_MIN_SCANNED_ROWS * len(lists.sizes) / max(len(lists), 1)))
+        if among is not None:
+            if not len(among):
+                return [], []
+            chosen = selector(among)
+            # as many of those that count are scanned as of all otherwise
+            probes = max(probes, -(-probes * len(lists) // len(among)))
+        fetched = k + min(k, len(dead))
+        while True:
+            scores, ids = lists.search(query, fetched, probes, chosen)
+            is_full = len(ids) == fetched
+            if dead and not dead.isdisjoint(ids):
+                live = [pair for pair in zip(scores, ids, strict=True) if pair[1] not in dead]
+                scores, ids = [score for score, _ in live], [id_ for _, id_ in live]
+            if len(ids) >= k:
+                return scores[:k], ids[:k]
+            if is_full:
+                fetched *= 4
+            elif probes < len(lists.sizes):
+                probes = len(lists.sizes)
+            else:
+                return scores, ids
+
+    def is_due(self) -> bool:
+        """Whether a build should begin now; then it is taken to have begun, and `begin` it."""
+        if self.is_building or self._closed:
+            return False
+        rows, lists = len(self._rows), self.lists
+        if lists is None:
+            due = rows >= max(self._exact_below, 1)
+        else:
+            listed = len(lists)
+            spare = int(lists.capacities.sum()) - listed - _SPARE_ROWS_A_LIST * len(lists.sizes)
+            due = (
+                lists.scanned_rows > _MAX_SCAN_RATIO * self._built_skew * listed / lists_for(listed)
+                or spare > _MAX_SPARE_RATIO * (listed + spare)
+                or (listed < _MIN_SHRINKAGE * self._built_rows)
+                or self._stuck > max(FOLD_ROWS, listed // 16)
+            )
+            rows += listed
+        if not due or rows < self._retry_rows or not rows:
+            return False
+        self.is_building = True
+        return True
+
+    # What follows runs without it.
+
+    def state(self) -> list[npt.NDArray[Any]]:
+        """As `GrowingIndex.state`."""
+        with self._lock:
+            rows, lists = self._rows, self.lists
+            live = np.flatnonzero(rows.ids[: rows.count] >= 0)
+            exact_ids, exact_vectors = rows.ids[live], rows.vectors[live]
+            dead = _sorted(self._dead)
+            sizes = np.zeros(0, np.int64) if lists is None else lists.sizes.copy()
+            built = (self._built_skew, float(self._built_rows))
+            self._copying += 1
+        try:
+            parts = [] if lists is None else copied_rows(lists, 0 * sizes, sizes, self._lock)
+            return write_state(exact_ids, exact_vectors, dead, lists, sizes, parts, built)
+        finally:
+            with self._lock:
+                self._copying -= 1
+
+    def wait(self) -> None:
+        """Return when no build in a thread is under way."""
+        while self._threads:
+            with self._lock:
+                threads, self._threads = self._threads, []
+            for thread in threads:
+                thread.join()
+
+    def close(self) -> None:
+        """End a build that is under way and begin none any more."""
+        self._closed = True
+        self.wait()
+
+    def begin(self) -> None:
+        """Begin the build that is due."""
+        thread = self._start(self._build)
+        if thread is not None:
+            with self._lock:
+                self._threads = [*(one for one in self._threads if one.is_alive()), thread]
+
+    def stopped(self) -> bool:
+        """Whether to give up a build: the index is closed, or the interpreter ends."""
+        return self._closed or not threading.main_thread().is_alive()
+
+    def _build(self) -> None:
+        with self._lock:
+            ids, vectors = self._rows.freeze()
+            self._stuck = 0
+            self._copying += 1
+            self._dead_since = set()
+            building = ListBuilding(ids, vectors, self.lists, _sorted(self._dead), self._lock)
+        lists = None
+        try:
+            lists = building.make(self.stopped)
+            if lists is not None and not self._catch_up(building, lists):
+                lists = None
+            self.error = None
+        except Exception as error:  # noqa: BLE001 - what was there serves on, and says why
+            lists, self.error = None, error
+        finally:
+            with self._lock:
+                self._end(lists)
+        del ids, vectors, building
+        give_back_memory()
+
+    def _catch_up(self, building: ListBuilding, lists: InvertedLists) -> bool:
+        for _ in range(_MAX_CATCH_UPS):
+            if building.behind <= FOLD_ROWS:
+                break
+            if not building.catch_up(lists, self.stopped):
+                return False
+        with self._lock:
+            self._holding = True
+        return building.catch_up(lists, self.stopped)
+
+    def _end(self, lists: InvertedLists | None) -> None:
+        """Put new lists in the place of what they were made of, or without them go on as before."""
+        self._rows.thaw(drop=lists is not None)
+        if lists is not None:
+            self.lists = lists
+            self._dead = self._dead_since or set()
+            self._built_skew, self._built_rows = lists.skew, len(lists)
+        elif self.error is not None:
+            listed = 0 if self.lists is None else len(self.lists)
+            self._retry_rows = int(_RETRY_GROWTH * (len(self._rows) + listed))
+        if self.lists is None:
+            self._dead.clear()
+        self._dead_since = None
+        self._stuck = 0
+        self._copying -= 1
+        self.is_building = self._holding = False
+
+
+def _sorted(ids: set[int]) -> Ints:
+    array = np.fromiter(ids, np.int64, len(ids))
+    array.sort()
+    return array
