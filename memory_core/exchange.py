@@ -37,6 +37,13 @@ COLUMNS = (
     *("tier", "state", "state_json", "metadata", "metadata_json", "vector"),
 )
 _MAY_BE_NULL = frozenset({"step_number", "metadata", "metadata_json", "vector"})
+# What an operation's fields are called in a file.
+_COLUMN_OF = {
+    "kind": "memory_type",
+    "state_data": "state",
+    "step": "step_number",
+    "stored_ns": "stored_at_ns",
+}
 _FORMAT = {b"agent_memory_format": b"1"}
 
 
@@ -204,7 +211,8 @@ def _check_rows(name: str, rows: Any, first_row: int) -> None:
             validate(operation)
             check_packed(operation.payload)
         except BadInputError as error:
-            raise BadInputError("path", f"{name}: row {first_row + at}: {error}") from None
+            place = f"{name}: row {first_row + at}: {_COLUMN_OF.get(error.field, error.field)}"
+            raise BadInputError("path", f"{place}: {error.problem}") from None
 
 
 def _operations(rows: Any) -> list[Restore]:

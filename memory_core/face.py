@@ -194,7 +194,7 @@ class MemoryFace(RetrievalFace):
         step: int | None,
         metadata: Mapping[str, Any] | None,
     ) -> None:
-        self._one(
+        self._asked(
             Store.of(
                 agent_id,
                 state_id,

@@ -21,11 +21,17 @@ __all__ = ["Moment", "RetrievalFace"]
 
 # A moment: seconds since the epoch, or a datetime (one without a zone is local time).
 Moment = float | datetime
-# What an operation's fields are called here.
+# What an operation's fields are called here, where all calls agree.
 _CALLED = {
+    "importance[0]": "min_importance",
+    "importance[1]": "max_importance",
+    "kind": "memory_type",
     "kinds": "memory_type",
     "min_score": "threshold",
+    "step": "step_number",
     "steps": "start_step",
+    "steps[0]": "start_step",
+    "steps[1]": "end_step",
     "time_ns": "time_range",
 }
 
@@ -85,14 +91,20 @@ class RetrievalFace(ABC):
         memory_type: str | None = None,
     ) -> list[SimilarState]:
         """`retrieve_similar_states` for a ready vector of shape (dim,)."""
-        return self.retrieve_similar_states(
-            agent_id=agent_id,
-            vector=embedding,
-            k=k,
-            tier=tier,
-            threshold=threshold,
-            memory_type=memory_type,
-        )
+        try:
+            return self.retrieve_similar_states(
+                agent_id=agent_id,
+                vector=embedding,
+                k=k,
+                tier=tier,
+                threshold=threshold,
+                memory_type=memory_type,
+            )
+        except BadInputError as error:
+            if error.field == "query_state":
+                raise BadInputError("embedding", "is missing; give a vector") from None
+            field = "embedding" if error.field == "vector" else error.field
+            raise BadInputError(field, error.problem) from None
 
     def hybrid_retrieve(
         self,
@@ -152,8 +164,12 @@ class RetrievalFace(ABC):
         newest_first: bool = True,
     ) -> list[StoredMemory]:
         """Memories by when they were stored, in that order."""
-        wanted = _filter(memory_type, (start_time, end_time), None, None)
-        return self._memories(Query(agent_id, wanted, tier, limit, newest_first))
+        wanted = Filter(
+            kinds=None if memory_type is None else [memory_type],
+            time_ns=(_time_ns("start_time", start_time), _time_ns("end_time", end_time)),
+        )
+        asked = Query(agent_id, wanted, tier, limit, newest_first)
+        return self._memories(asked, {"time_ns": "start_time"})
 
     def retrieve_by_step_range(
         self,
@@ -201,7 +217,8 @@ class RetrievalFace(ABC):
             kinds=None if memory_type is None else [memory_type],
             importance=(min_importance, max_importance),
         )
-        return self._memories(Query(agent_id, wanted, tier, limit, newest_first))
+        asked = Query(agent_id, wanted, tier, limit, newest_first)
+        return self._memories(asked, {"importance": "min_importance"})
 
     def search_by_content(
         self,
@@ -232,14 +249,16 @@ class RetrievalFace(ABC):
             wanted = Filter(kinds=kinds, words=words)
         else:
             wanted = Filter(kinds=kinds, conditions=conditions_of(content, "content"))
-        return self._memories(Query(agent_id, wanted, tier, k))
+        asked = Query(agent_id, wanted, tier, k)
+        return self._memories(asked, {"attributes": "content", "words": "content"})
 
-    def _asked(self, operation: Operation) -> Result:
+    def _asked(self, operation: Operation, called: Mapping[str, str] = _CALLED) -> Result:
         """Execute one operation; what is wrong is named as the caller knows it."""
         try:
             return self._one(operation)
         except BadInputError as error:
-            raise BadInputError(_CALLED.get(error.field, error.field), error.problem) from None
+            field = called.get(error.field) or _CALLED.get(error.field, error.field)
+            raise BadInputError(field, error.problem) from None
 
     def _hits(self, search: Search) -> list[SimilarState]:
         found = self._asked(search)
@@ -247,8 +266,10 @@ class RetrievalFace(ABC):
             raise MemoryCoreError(f"a search gave {found!r}")
         return [SimilarState.of(hit) for hit in found.hits]
 
-    def _memories(self, operation: Operation) -> list[StoredMemory]:
-        found = self._asked(operation)
+    def _memories(
+        self, operation: Operation, called: Mapping[str, str] = _CALLED
+    ) -> list[StoredMemory]:
+        found = self._asked(operation, called)
         if not isinstance(found, Memories):
             raise MemoryCoreError(f"a query gave {found!r}")
         return [StoredMemory.of(memory) for memory in found.memories]
@@ -261,7 +282,7 @@ def _filter(
     if times is not None:
         if not isinstance(times, tuple | list) or len(times) != 2:
             raise BadInputError("time_range", "must be a start and an end, either may be None")
-        time_ns = (_time_ns(times[0]), _time_ns(times[1]))
+        time_ns = (_time_ns("time_range", times[0]), _time_ns("time_range", times[1]))
     return Filter(
         kinds=None if memory_type is None else [memory_type],
         time_ns=time_ns,
@@ -270,14 +291,14 @@ def _filter(
     )
 
 
-def _time_ns(moment: Any) -> int | None:
+def _time_ns(field: str, moment: Any) -> int | None:
     if moment is None:
         return None
     if isinstance(moment, datetime):
         moment = moment.timestamp()
     if isinstance(moment, bool) or not isinstance(moment, int | float):
         kind = type(moment).__name__
-        raise BadInputError("time_range", f"must be seconds since 1970 or a datetime, not {kind}")
+        raise BadInputError(field, f"must be seconds since 1970 or a datetime, not {kind}")
     if not math.isfinite(moment) or abs(moment) > 9e9:
-        raise BadInputError("time_range", f"must be seconds since 1970, not {moment!r}")
+        raise BadInputError(field, f"must be seconds since 1970, not {moment!r}")
     return round(moment * 1e9)

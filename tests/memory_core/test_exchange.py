@@ -359,13 +359,16 @@ def test_a_path_that_is_none_is_named(make: Callable[..., MemoryStore], path: An
         (with_column("step_number", ["1", "2"], pa.string()), "step_number of string"),
         (with_column("state_id", ["s", None]), "rows without state_id"),
         (with_column("tier", ["stm", "attic"]), "row 1: tier: must be stm, im or ltm"),
-        (with_column("memory_type", ["dream", "state"]), "row 0: kind: must be state, action"),
+        (
+            with_column("memory_type", ["dream", "state"]),
+            "row 0: memory_type: must be state, action",
+        ),
         (with_column("importance", [0.5, float("nan")]), "row 1: importance: must be from 0"),
         (with_column("agent_id", ["a", ""]), "row 1: agent_id: is empty"),
-        (with_column("state", [b"\x80", b"\xc1"]), "row 1: state_data: is no packed state"),
+        (with_column("state", [b"\x80", b"\xc1"]), "row 1: state: is no packed state"),
         (with_column("metadata", [None, b"\x93"]), "row 1: metadata: is no packed state"),
         (with_column("vector", [None, [None] * 8]), "a vector with a number missing"),
-        (with_column("stored_at_ns", [1, -(2**63)]), "row 1: stored_ns: must be a whole number"),
+        (with_column("stored_at_ns", [1, -(2**63)]), "row 1: stored_at_ns: must be a whole number"),
     ],
 )
 def test_a_file_of_something_else_is_refused_before_anything_is_imported(
