@@ -44,11 +44,18 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
-    """What a median must reach: at least ``least``, or at most ``most``; both for exactly."""
+    """What a median must reach: at least ``least``, or at most ``most``; both for exactly.
+
+    With a ``base``, at most ``most_times`` its number in the same repeat, or ``most``, whichever
+    is more; ``base_title`` says what it is.
+    """
 
     least: float | None = None
     most: float | None = None
     aim: float | None = None
+    most_times: float = 1.0
+    base: Value | None = None
+    base_title: str = ""
 
     def is_met(self, value: float) -> bool:
         """Whether a value reaches the goal."""
@@ -64,7 +71,8 @@ class FigureSpec:
     Attributes:
         row: what ``--only`` calls it; several figures may share a row.
         title: what it is, in words.
-        unit: ``operations/s``, ``times``, ``bytes``, ``s``, ``agents``, ``ratio`` or ``µs``.
+        unit: ``operations/s``, ``times``, ``bytes``, ``s``, ``agents``, ``candidates``, ``ratio``
+            or ``µs``.
         value: how it follows from a repeat.
         goal: None for what is only told.
     """
@@ -78,11 +86,15 @@ class FigureSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A line of the table: the values of the repeats that were measured."""
+    """A line of the table: the values of the repeats that were measured.
+
+    ``allowances`` are the most that each of them may be, where the goal has a base.
+    """
 
     spec: FigureSpec
     values: tuple[float, ...]
     judged: bool = True
+    allowances: tuple[float, ...] = ()
 
     @property
     def median(self) -> float | None:
@@ -98,7 +110,11 @@ class Figure:
             return Verdict.NONE
         if not self.judged:
             return Verdict.NOT_JUDGED
-        return Verdict.MET if self.spec.goal.is_met(self.median) else Verdict.MISSED
+        met = self.spec.goal.is_met(self.median)
+        if self.spec.goal.base is not None:
+            pairs = zip(self.values, self.allowances, strict=True)
+            met = median(value / allowance for value, allowance in pairs) <= 1
+        return Verdict.MET if met else Verdict.MISSED
 
     @property
     def reaches_aim(self) -> bool:
@@ -120,6 +136,8 @@ class Figure:
             "values": list(self.values),
             "at_least": goal and goal.least,
             "at_most": goal and goal.most,
+            "at_most_times": goal.most_times if goal and goal.base else None,
+            "allowances": list(self.allowances),
             "aim": goal and goal.aim,
             "verdict": self.verdict.value,
         }
@@ -127,8 +145,17 @@ class Figure:
 
 def figure_of(spec: FigureSpec, repeats: Sequence[Repeat], *, judged: bool = True) -> Figure:
     """The figure that repeats give."""
-    values = tuple(value for repeat in repeats if (value := spec.value(repeat)) is not None)
-    return Figure(spec=spec, values=values, judged=judged)
+    measured = [repeat for repeat in repeats if spec.value(repeat) is not None]
+    values = tuple(value for repeat in measured if (value := spec.value(repeat)) is not None)
+    allowances: tuple[float, ...] = ()
+    if spec.goal is not None and spec.goal.base is not None:
+        allowances = tuple(_allowance(spec.goal, repeat) for repeat in measured)
+    return Figure(spec=spec, values=values, judged=judged, allowances=allowances)
+
+
+def _allowance(goal: Goal, repeat: Repeat) -> float:
+    base = goal.base(repeat) if goal.base is not None else None
+    return max(goal.most or 0.0, goal.most_times * (base or 0.0))
 
 
 def number(measurement: str, name: str) -> Value:

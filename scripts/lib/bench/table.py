@@ -17,15 +17,22 @@ _PLAIN_WIDTH = 200
 _SIZE_BYTES = 2**20
 
 
-def print_table(figures: Sequence[Figure], lines: Sequence[str], out: TextIO) -> None:
-    """Print lines of introduction, then the figures with their goals."""
+def print_table(
+    figures: Sequence[Figure], lines: Sequence[str], out: TextIO, foot: Sequence[str] = ()
+) -> None:
+    """Print lines of introduction, then the figures with their goals, then what explains them."""
     console = Console(file=out, highlight=False, markup=False, soft_wrap=True)
     if not console.is_terminal:
         console = Console(file=out, width=_PLAIN_WIDTH, no_color=True, soft_wrap=True)
     for line in lines:
         console.print(line, markup=False, highlight=False)
     console.print()
-    console.print(_grid(figures), soft_wrap=False)
+    if figures:
+        console.print(_grid(figures), soft_wrap=False)
+    if foot:
+        console.print()
+    for line in foot:
+        console.print(line, markup=False, highlight=False)
 
 
 def _grid(figures: Sequence[Figure]) -> Grid:
@@ -58,7 +65,7 @@ def quantity(value: float | None, unit: str) -> str:
         return "-"
     if unit == "bytes":
         return f"{value / _SIZE_BYTES:,.0f}"
-    if unit in {"operations/s", "agents"}:
+    if unit in {"operations/s", "agents", "candidates"}:
         return f"{value:,.0f}"
     if unit == "ratio":
         return f"{value:.3f}"
@@ -82,6 +89,8 @@ def _goal(figure: Figure) -> str:
     unit = figure.spec.unit
     if goal.least is not None and goal.least == goal.most:
         return f"= {quantity(goal.least, unit)}"
+    if goal.base is not None:
+        return f"≤ {goal.most_times:g} times {goal.base_title}, or {quantity(goal.most, unit)}"
     text = f"≥ {quantity(goal.least, unit)}"
     if goal.least is None:
         text = f"≤ {quantity(goal.most, unit)}"
