@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,7 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     suite = SUITES[name]
     options = _parser(name, suite).parse_args(given)
     sizes = suite.sizes(**{size.name: getattr(options, size.name) for size in fields(suite.sizes)})
-    rows = options.only or list(suite.rows)
+    asked = options.only or list(suite.rows)
+    skipped = {row: why for row, why in suite.skipped().items() if row in asked}
+    rows = [row for row in asked if row not in skipped]
     repeats = 1 if options.quick else options.repeats
     out: Path = options.out or _default_out()
     parent: Path = options.data_dir or out.parent
@@ -56,28 +58,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=parent) as folder:
         facts = machine_facts(Path(folder))
-        for warning in warnings(facts):
-            _say(f"warning: {warning}")
+        for line in [f"warning: {one}" for one in warnings(facts)] + _skipped_lines(skipped):
+            _say(line)
         measures = {name: suite.measurements[name] for name in suite.needed(rows)}
         session = Session(measures, sizes, Path(folder).absolute(), _say)
-        interrupted = False
-        try:
-            session.measure(repeats)
-        except KeyboardInterrupt:
-            _say("interrupted; what was measured until now is written down")
-            interrupted = True
+        interrupted = not _measured(session, repeats)
     standard = sizes == suite.sizes()
     specs = suite.figure_specs(sizes, rows)
     figures = [figure_of(spec, session.repeats, judged=standard) for spec in specs]
     code = exit_code(figures, session.problems, strict=options.strict)
     code = 130 if interrupted else code
     report = {"exit_code": code, "repeats": repeats, "sizes": asdict(sizes), "machine": facts}
+    report |= {"skipped": skipped, "notes": list(suite.foot)}
     _write(out, report, figures, session)
-    print_table(figures, _introduction(facts, repeats, standard=standard), sys.stdout)
+    introduction = _introduction(facts, repeats, standard=standard) + _skipped_lines(skipped)
+    print_table(figures, introduction, sys.stdout, suite.foot)
     for problem in session.problems:
         _say(f"not measured: {problem}")
     print(f"\n{out}")
     return code
+
+
+def _measured(session: Session, repeats: int) -> bool:
+    """Make all measurements; False when that was interrupted."""
+    try:
+        session.measure(repeats)
+    except KeyboardInterrupt:
+        _say("interrupted; what was measured until now is written down")
+        return False
+    return True
 
 
 def exit_code(figures: Sequence[Figure], problems: Sequence[str], *, strict: bool) -> int:
@@ -166,6 +175,10 @@ def _introduction(facts: dict[str, Any], repeats: int, *, standard: bool) -> lis
     if not standard:
         lines.append("sizes are not the standard ones, so goals are not judged")
     return lines + [f"warning: {warning}" for warning in warnings(facts)]
+
+
+def _skipped_lines(skipped: Mapping[str, str]) -> list[str]:
+    return [f"skipped {row}: {why}" for row, why in skipped.items()]
 
 
 def _write(out: Path, report: dict[str, Any], figures: list[Figure], session: Session) -> None:

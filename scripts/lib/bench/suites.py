@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench import catalogue, core
+from bench import catalogue, core, core_figures
 from bench.figures import FigureSpec
 from bench.sizes import Sizes
 
@@ -25,6 +25,8 @@ class Suite:
         specs: the lines of the table for sizes.
         repeats: of everything, unless the call says otherwise.
         about: what the help says.
+        foot: what stands below the table, a paragraph a line.
+        skipped: rows that cannot be measured here, and why in a sentence.
     """
 
     sizes: type[Any]
@@ -33,6 +35,8 @@ class Suite:
     specs: Callable[[Any], Sequence[FigureSpec]]
     repeats: int
     about: str
+    foot: Sequence[str] = ()
+    skipped: Callable[[], Mapping[str, str]] = field(default=dict)
 
     def needed(self, rows: Sequence[str]) -> list[str]:
         """The measurements that rows need, in the order in which they are made."""
@@ -58,8 +62,10 @@ SUITES = {
         sizes=core.CoreSizes,
         measurements=core.MEASUREMENTS,
         rows=core.ROWS,
-        specs=core.figure_specs,
+        specs=core_figures.figure_specs,
         repeats=3,
         about="The store alone, with a million memories: some minutes a repeat.",
+        foot=core_figures.FOOT,
+        skipped=core.skipped_rows,
     ),
 }
