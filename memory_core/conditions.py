@@ -93,6 +93,12 @@ class Filter(msgspec.Struct, array_like=True, frozen=True, gc=False):
         """Whether states have to be looked into."""
         return bool(self.conditions or self.words)
 
+    @property
+    def has_ranges(self) -> bool:
+        """Whether it leaves anything out before states are looked into."""
+        bounds = (self.kinds, self.time_ns, self.steps, self.importance)
+        return any(bound is not None for bound in bounds)
+
 
 def conditions_of(
     attributes: Mapping[Any, Any] | None, field: str = "attributes"

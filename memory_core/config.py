@@ -38,10 +38,12 @@ class MemoryConfig:
             important move to the intermediate tier.
         im_capacity: the same for the intermediate tier; what leaves it goes to the long-term
             tier, which has no limit.
+        exact_below: memories of an agent in a lower tier from which on its index is approximate.
         max_state_bytes: largest packed state that is accepted.
         payload_cache_bytes: bound on packed states that are held in memory, so that reading them
             costs no database look-up; 0 holds none.
-        write_buffer_bytes: RocksDB's memtable for each tier; larger means fewer, larger flushes.
+        write_buffer_bytes: RocksDB's memtable of the short-term tier, and four times those of the
+            others; larger means fewer, larger flushes.
         block_cache_bytes: RocksDB's cache of what it read from disk, shared by the tiers.
 
     Raises:
@@ -54,6 +56,7 @@ class MemoryConfig:
     durability: str = "fsync"
     stm_capacity: int = 1_000
     im_capacity: int = 100_000
+    exact_below: int = 10_000
     max_state_bytes: int = 32 * _MIB
     payload_cache_bytes: int = 64 * _MIB
     write_buffer_bytes: int = 64 * _MIB
@@ -66,6 +69,7 @@ class MemoryConfig:
         _require_int("dimension", self.dimension, 1, 65_536)
         _require_int("stm_capacity", self.stm_capacity, 1)
         _require_int("im_capacity", self.im_capacity, 1)
+        _require_int("exact_below", self.exact_below, 1)
         _require_int("max_state_bytes", self.max_state_bytes, 1, 1024 * _MIB)
         _require_int("payload_cache_bytes", self.payload_cache_bytes, 0)
         _require_int("write_buffer_bytes", self.write_buffer_bytes, 64 * _KIB, _TIB)

@@ -7,6 +7,7 @@ commit that fails has the store make them again.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,48 +20,58 @@ from memory_core.errors import (
 )
 from memory_core.export_pages import ExportPages
 from memory_core.index import Searcher
-from memory_core.log import Batch, Log
-from memory_core.memories import HAS_METADATA, AgentMemories, TierTable
-from memory_core.ops import (
-    DONE,
+from memory_core.log import IDS, Batch, Log
+from memory_core.memories import (
+    HAS_METADATA,
+    HAS_VECTOR,
+    AgentMemories,
+    entry_of,
+    rows_of,
+)
+from memory_core.movement import Movement
+from memory_core.moving import Mover
+from memory_core.operations import (
     KINDS,
-    MISSING,
     TIERS,
     Agents,
     Delete,
-    Deleted,
-    Demotion,
     Describe,
-    Described,
     Export,
-    Failure,
-    Hit,
-    Hits,
-    Moved,
     Operation,
-    Record,
     Restore,
-    Result,
     Retrieve,
     RetrieveMany,
     Search,
     Store,
-    Transition,
 )
 from memory_core.payload_budget import PayloadBudget
 from memory_core.preparation import Preparation, Vector
 from memory_core.queries import Queries, tiers_of
-from memory_core.reading import Applied, Reader
-from memory_core.record import NO_STEP, ids_of, make_value, with_vector
+from memory_core.reading import Applied, Place, Reader
+from memory_core.record import NO_STEP, lower_key, lower_value, make_value, parts_of
+from memory_core.results import (
+    DONE,
+    MISSING,
+    Deleted,
+    Described,
+    Failure,
+    Hit,
+    Hits,
+    Moved,
+    Record,
+    Result,
+)
+from memory_core.searching import nearest
 from memory_core.tables import Tables
-from memory_core.tiering import demotion_count, lowest_retention, retention, transition_count
 from memory_core.vectors import Vectorizer
 
 __all__ = ["Execution"]
 
 _STM = 0
 _ROUNDING = 1e-6
-_WRITES = frozenset({Store, Delete, Transition, Restore})
+_STM_NAMES = frozenset({"all", "stm"})
+_SEQUENCE_BYTES = 8
+_WRITES = frozenset({Store, Delete, Movement, Restore})
 _KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
 
 
@@ -75,17 +86,17 @@ class Execution:
         tables: Tables,
         budget: PayloadBudget,
     ) -> None:
-        self._config = config
         self._preparation = Preparation(vectorizer, config.max_state_bytes)
         self._is_reproducible = vectorizer.is_reproducible
         self._dimension = vectorizer.dimension
         self._tables = tables
         self._budget = budget
-        self._reader = Reader(log, budget, vectorizer.dimension)
+        self._reader = Reader(log, budget, vectorizer.dimension, vectorizer.encode)
+        self._mover = Mover(tables, self._reader, (config.stm_capacity, config.im_capacity))
         self._queries = Queries(self._reader)
         self._pages = ExportPages(self._reader, vectorizer, tables)
         self._searcher = Searcher(vectorizer.dimension)
-        self._capacities = (config.stm_capacity, config.im_capacity)
+        self._stm_capacity = config.stm_capacity
 
     def run(
         self,
@@ -104,6 +115,9 @@ class Execution:
         """
         results, vectors = self._preparation.prepare(operations)
         applied = Applied(results, Batch())
+        if len(operations) > 1 and self._tables.have_lower:
+            with contextlib.suppress(DatabaseError):  # which whoever needs it will meet
+                self._look_up(operations, applied)
         if watched:
             applied.demotions = []
         for position, operation in enumerate(operations):
@@ -115,23 +129,49 @@ class Execution:
                     results[position] = Failure.of(UnavailableError(refusal))
                     continue
                 applied.writes.append(position)
+            try:
                 if type(operation) is Store:
                     self._store(one, vectors[position], now_ns, applied)  # type: ignore[arg-type]
                     results[position] = DONE
-                elif type(operation) is Restore:
-                    self._restore(one, vectors[position], applied)  # type: ignore[arg-type]
-                    results[position] = DONE
+                elif type(operation) in _WRITES:
+                    results[position] = self._change(one, vectors[position], applied)
                 else:
-                    change = self._delete if type(operation) is Delete else self._transition
-                    results[position] = change(one, applied)
-                continue
-            try:
-                results[position] = self._answer(one, vectors[position], applied)
-            except DatabaseError as error:
+                    results[position] = self._answer(one, vectors[position], applied)
+            except DatabaseError as error:  # met before anything was changed
                 results[position] = Failure.of(error)
+        if applied.writes and self._mover.is_waiting:
+            self._mover.go_on(applied)
         if applied.held:
             self._budget.add(applied.held, applied.held_bytes, self._tables.agents)
         return applied
+
+    def _look_up(self, operations: Sequence[Any], applied: Applied) -> None:
+        """Read together where the memories are that the batch names and memory does not know."""
+        agents, keys = self._tables.agents, []
+        for operation in operations:
+            if type(operation) is not Store and type(operation) is not Retrieve:
+                continue
+            memories = agents.get(operation.agent_id)
+            if memories is None or not memories.has_lower:
+                continue
+            if memories.short is None or operation.state_id not in memories.short.rows:
+                keys.append(memories.prefix + operation.state_id.encode())
+        if keys:
+            self._reader.look_up(keys, applied)
+
+    def clear(self) -> None:
+        """Forget what was to be done to tables that are made again."""
+        self._mover.clear()
+
+    def _change(self, operation: Any, vector: Any, applied: Applied) -> Result:
+        """The result of an operation that changes something but is no plain store."""
+        if type(operation) is Restore:
+            self._restore(operation, vector, applied)
+            return DONE
+        if type(operation) is Delete:
+            return self._delete(operation, applied)
+        self._mover.advance(operation, applied)
+        return Moved(operation.moved)
 
     def _answer(self, operation: Any, vector: Any, applied: Applied) -> Result:
         """The result of an operation that changes nothing."""
@@ -153,20 +193,18 @@ class Execution:
 
     def _store(self, operation: Store, vector: Vector, now_ns: int, applied: Applied) -> None:
         state_id, payload, tables = operation.state_id, operation.payload, self._tables
-        memories = tables.agents.get(operation.agent_id) or tables.agent(operation.agent_id)
-        key = memories.prefix + state_id.encode()
-        batch, (table, im, ltm) = applied.batch, memories.tables
-        if im is not None or ltm is not None:
-            found = memories.find(state_id)
-            if found is not None and found[0] != _STM:
-                found[1].remove(state_id)
-                batch.delete(found[0], key)
+        agent_id = operation.agent_id
+        memories = tables.agents.get(agent_id) or tables.agent(agent_id)
+        encoded = state_id.encode()
+        key = memories.prefix + encoded
+        if memories.has_lower:
+            self._take_out_of_lower(memories, state_id, applied)
         tables.sequence = sequence = tables.sequence + 1
         importance, metadata = operation.importance, operation.metadata
         kind = _KIND_NUMBERS[operation.kind]
         step = operation.step if operation.step is not None else NO_STEP
         written = operation.vector is not None or not self._is_reproducible
-        applied.pending[key] = value = make_value(
+        value = make_value(
             sequence,
             now_ns,
             importance,
@@ -176,10 +214,14 @@ class Execution:
             step=step,
             metadata=metadata,
         )
-        batch.put(_STM, key, value)
-        if table is None:
-            table = memories.table(_STM)
-        mark = kind if metadata is None else kind | HAS_METADATA
+        applied.pending[_STM][key] = value
+        applied.batch.put(_STM, key, value)
+        table = memories.short or memories.make_short()
+        mark = kind
+        if metadata is not None:
+            mark |= HAS_METADATA
+        if written:
+            mark |= HAS_VECTOR
         entry = (sequence, importance, now_ns, step, mark, len(payload))
         if self._budget.is_open:
             applied.held += 1
@@ -187,121 +229,109 @@ class Execution:
             table.put(state_id, vector, entry, payload)
         else:
             table.put(state_id, vector, entry, None)
-        if len(table.ids) > self._capacities[_STM]:
-            self._make_room(memories, _STM, applied)
+        if len(table.ids) > self._stm_capacity:
+            self._mover.make_room(agent_id, memories, _STM, applied)
+
+    def _take_out_of_lower(self, memories: AgentMemories, state_id: str, applied: Applied) -> None:
+        place = self._reader.find(memories, state_id, applied)
+        if place is not None and place[0] != _STM:
+            self._remove(memories, place, state_id, applied)
 
     def _restore(self, operation: Restore, vector: Vector, applied: Applied) -> None:
         """`_store` with a time and a tier; apart from it, so that a store pays nothing for it."""
         state_id, payload, tables = operation.state_id, operation.payload, self._tables
         memories = tables.agents.get(operation.agent_id) or tables.agent(operation.agent_id)
-        key, tier = memories.prefix + state_id.encode(), TIERS.index(operation.tier)
-        found = memories.find(state_id)
-        if found is not None and found[0] != tier:
-            found[1].remove(state_id)
-            applied.batch.delete(found[0], key)
+        encoded, tier = state_id.encode(), TIERS.index(operation.tier)
+        found = self._reader.find(memories, state_id, applied)
+        if found is not None and found != (_STM, tier):
+            self._remove(memories, found, state_id, applied)
         if operation.vector is not None:
             given = np.frombuffer(operation.vector, np.float32)
             # scaled once more, a vector of unit length may differ in its last bits
             if float(np.abs(given - vector).max()) < _ROUNDING:
                 vector = given
-        written = operation.vector is not None or tier != _STM or not self._is_reproducible
+        written = operation.vector is not None or not self._is_reproducible
         tables.sequence = sequence = tables.sequence + 1
-        importance, stored_ns = operation.importance, operation.stored_ns
-        metadata = operation.metadata
-        step = operation.step if operation.step is not None else NO_STEP
-        kind = _KIND_NUMBERS[operation.kind]
-        applied.pending[key] = value = make_value(
+        value = make_value(
             sequence,
-            stored_ns,
-            importance,
+            operation.stored_ns,
+            operation.importance,
             payload,
             vector=vector.tobytes() if written else None,
-            kind=kind,
-            step=step,
-            metadata=metadata,
+            kind=_KIND_NUMBERS[operation.kind],
+            step=operation.step if operation.step is not None else NO_STEP,
+            metadata=operation.metadata,
         )
-        applied.batch.put(tier, key, value)
-        table = memories.table(tier)
-        mark = kind if metadata is None else kind | HAS_METADATA
+        entry = entry_of(parts_of(value, self._dimension))
         # not held: a memory that was stored long ago is not read the more for being restored
-        table.put(
-            state_id, vector, (sequence, importance, stored_ns, step, mark, len(payload)), None
-        )
-        if tier < len(self._capacities) and len(table) > self._capacities[tier]:
-            self._make_room(memories, tier, applied)
-
-    def _make_room(self, memories: AgentMemories, tier: int, applied: Applied) -> None:
-        table = memories.table(tier)
-        count = demotion_count(len(table), self._capacities[tier])
-        if count:
-            rows = lowest_retention(table.sequences, table.importances, count)
-            self._demote(memories, tier, [table.ids[row] for row in rows], applied)
-
-    def _demote(
-        self, memories: AgentMemories, tier: int, state_ids: list[str], applied: Applied
-    ) -> None:
-        """Move memories of one agent from ``tier`` to the one below, in one write batch."""
-        table, below = memories.table(tier), memories.table(tier + 1)
-        keys = [memories.prefix + state_id.encode() for state_id in state_ids]
-        values = self._reader.values(tier, keys, applied)
-        for state_id, key, value in zip(state_ids, keys, values, strict=True):
-            row = table.rows[state_id]
-            vector = table.index.vectors[row]
-            value = with_vector(value, self._dimension, vector.tobytes())  # noqa: PLW2901
-            below.put(state_id, vector, table.entry(row), table.payloads[row])
-            table.remove(state_id)
-            applied.batch.delete(tier, key)
-            applied.batch.put(tier + 1, key, value)
-            applied.pending[key] = value
-        if applied.demotions is not None:
-            position, agent_id = applied.writes[-1], ids_of(memories.prefix)[0]
-            applied.demotions += [
-                Demotion(position, agent_id, state_id, tier) for state_id in state_ids
-            ]
-        if tier + 1 < len(self._capacities) and len(below) > self._capacities[tier + 1]:
-            self._make_room(memories, tier + 1, applied)
+        if tier == _STM:
+            applied.put(_STM, memories.prefix + encoded, value)
+            memories.make_short().put(state_id, vector, entry, None)
+        else:
+            key = lower_key(memories.prefix, sequence)
+            applied.put(tier, key, lower_value(encoded, value))
+            applied.put(IDS, memories.prefix + encoded, key[-_SEQUENCE_BYTES:])
+            lower = tables.make_lower(memories, tier)
+            lower.add(*rows_of([entry]), vector[np.newaxis])
+        self._mover.make_room(operation.agent_id, memories, tier, applied)
 
     def _delete(self, operation: Delete, applied: Applied) -> Deleted:
         agents, agent_id = self._tables.agents, operation.agent_id
-        if operation.state_id is None:
-            owners = list(agents) if agent_id is None else [agent_id]
-            return Deleted(sum(self._delete_agent(owner, applied) for owner in owners))
-        memories = agents.get(agent_id or "")
-        place = None if memories is None else memories.find(operation.state_id)
-        if memories is None or place is None:
+        if agent_id is None:
+            count = self._tables.counts(None).total
+            self._tables.clear()
+            self._mover.clear()
+            applied.delete_all()
+            return Deleted(count)
+        memories = agents.get(agent_id)
+        if memories is None:
             return Deleted(0)
-        self._remove(memories, place[0], operation.state_id, applied)
-        if not any(table is not None and table.ids for table in memories.tables):
-            del agents[agent_id or ""]
+        if operation.state_id is None:
+            count = self._tables.counts(agent_id).total
+            memories.close()
+            del agents[agent_id]
+            applied.delete_all(memories.prefix)
+            return Deleted(count)
+        place = self._reader.find(memories, operation.state_id, applied)
+        if place is None:
+            return Deleted(0)
+        self._remove(memories, place, operation.state_id, applied)
+        if memories.is_empty:
+            memories.close()
+            del agents[agent_id]
         return Deleted(1)
 
-    def _delete_agent(self, agent_id: str, applied: Applied) -> int:
-        memories = self._tables.agents.pop(agent_id, None)
-        if memories is None:
-            return 0
-        count = 0
-        for tier, table in tiers_of(memories, "all"):
-            for state_id in list(table.ids):
-                self._remove(memories, tier, state_id, applied)
-                count += 1
-        return count
-
-    def _remove(self, memories: AgentMemories, tier: int, state_id: str, applied: Applied) -> None:
-        memories.table(tier).remove(state_id)
+    def _remove(
+        self, memories: AgentMemories, place: Place, state_id: str, applied: Applied
+    ) -> None:
+        tier, at = place
         key = memories.prefix + state_id.encode()
-        applied.batch.delete(tier, key)
-        applied.pending.pop(key, None)
+        if tier == _STM:
+            memories.make_short().remove([at])
+            applied.delete(_STM, key)
+        else:
+            memories.make_lower(tier).remove(np.array([at], np.int64))
+            applied.delete(tier, lower_key(memories.prefix, at))
+            applied.delete(IDS, key)
 
     def _retrieve(self, operation: Retrieve, applied: Applied) -> Result:
         memories = self._tables.agents.get(operation.agent_id)
-        found = None if memories is None else memories.find(operation.state_id)
-        if memories is None or found is None:
+        if memories is None:
             return MISSING
-        tier, table, row = found
-        if operation.tier != "all" and operation.tier != TIERS[tier]:
+        table = memories.short
+        if table is not None:
+            row = table.rows.get(operation.state_id)
+            if row is not None:
+                if operation.tier not in _STM_NAMES:
+                    return MISSING
+                payload = table.payloads[row]
+                if payload is not None:
+                    return Record(payload, "stm")
+        place = self._reader.find(memories, operation.state_id, applied)
+        if place is None or (operation.tier != "all" and operation.tier != TIERS[place[0]]):
             return MISSING
-        payload = table.payloads[row] or self._reader.payload(memories, tier, table, row, applied)
-        return Record(payload, TIERS[tier])
+        [(_, payload)] = self._reader.states(memories, [place], applied, hold=True)
+        return Record(payload, TIERS[place[0]])
 
     def _search(self, operation: Search, query: Vector, applied: Applied) -> Result:
         memories = self._tables.agents.get(operation.agent_id)
@@ -309,65 +339,19 @@ class Execution:
             return Hits([])
         if operation.filter is not None or operation.min_score is not None or operation.prefer:
             return self._queries.search(operation, query, memories, applied)
-        searched = tiers_of(memories, operation.tier)
-        if len(searched) == 1:  # the rule: an agent that has all of its memories in one tier
-            [(tier, table)] = searched
+        table = memories.short
+        if table is not None and not memories.has_lower and operation.tier in _STM_NAMES:
+            # the rule: an agent that has all of its memories in the short-term tier
             scores, rows = self._searcher.search(table.index, query, operation.k)
-            return Hits(
-                [
-                    self._hit(score, memories, tier, table, row, applied)
-                    for score, row in zip(scores, rows, strict=True)
-                ]
-            )
-        found: list[tuple[float, int, int, TierTable]] = []
-        for tier, table in searched:
-            scores, rows = self._searcher.search(table.index, query, operation.k)
-            found += [(score, tier, row, table) for score, row in zip(scores, rows, strict=True)]
-        found.sort(key=_score, reverse=True)
-        return Hits(
-            [
-                self._hit(score, memories, tier, table, row, applied)
-                for score, tier, row, table in found[: operation.k]
+            payloads, ids = table.payloads, table.ids
+            found = [
+                (score, ids[row], payloads[row]) for score, row in zip(scores, rows, strict=True)
             ]
-        )
-
-    def _hit(
-        self,
-        score: float,
-        memories: AgentMemories,
-        tier: int,
-        table: TierTable,
-        row: int,
-        applied: Applied,
-    ) -> Hit:
-        payload = table.payloads[row] or self._reader.payload(memories, tier, table, row, applied)
-        return Hit(table.ids[row], score, TIERS[tier], payload)
-
-    def _transition(self, operation: Transition, applied: Applied) -> Result:
-        tier = TIERS.index(operation.to) - 1
-        if operation.agent_id is None:
-            chosen = dict(self._tables.agents)
-        else:
-            memories = self._tables.agents.get(operation.agent_id)
-            chosen = {} if memories is None else {operation.agent_id: memories}
-        owners, scores, sequences = [], [], []
-        for agent_id, memories in chosen.items():
-            table = memories.tables[tier]
-            if table is not None and table.ids:
-                owners += [(agent_id, state_id) for state_id in table.ids]
-                scores.append(retention(table.sequences, table.importances))
-                sequences.append(np.array(table.sequences))
-        count = transition_count(len(owners), operation.percentage)
-        if not count:
-            return Moved(0)
-        order = np.lexsort((np.concatenate(sequences), np.concatenate(scores)))[:count]
-        moving: dict[str, list[str]] = {}
-        for position in order.tolist():
-            agent_id, state_id = owners[position]
-            moving.setdefault(agent_id, []).append(state_id)
-        for agent_id, state_ids in moving.items():
-            self._demote(chosen[agent_id], tier, state_ids, applied)
-        return Moved(count)
+            if None not in map(_payload, found):
+                return Hits([Hit(one, score, "stm", held) for score, one, held in found])  # type: ignore[arg-type]
+        tiers = [tier for tier, _ in tiers_of(memories, operation.tier)]
+        hits = nearest(self._reader, self._searcher, memories, tiers, query, operation.k, applied)
+        return Hits(hits)
 
     def _describe(self, agent_id: str | None) -> Result:
         agents = self._tables.agents
@@ -375,5 +359,5 @@ class Execution:
         return Described(known, self._tables.counts(agent_id), self._tables.sizes(agent_id))
 
 
-def _score(found: tuple[float, int, int, TierTable]) -> float:
-    return found[0]
+def _payload(found: tuple[float, str, bytes | None]) -> bytes | None:
+    return found[2]

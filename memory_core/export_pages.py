@@ -12,11 +12,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from memory_core.errors import BadInputError
-from memory_core.memories import AgentMemories
-from memory_core.ops import KINDS, TIERS, Agents, AgentSize, Export, Exported, Listed, Memory
+from memory_core.memories import AgentMemories, LowerTier, TierTable
+from memory_core.operations import TIERS, Agents, Export
 from memory_core.queries import tiers_of
-from memory_core.reading import Applied, Reader
-from memory_core.record import NO_STEP, Parts
+from memory_core.reading import Applied, Place, Reader, memory_of
+from memory_core.record import Parts
+from memory_core.results import AgentSize, Exported, Listed, Memory
 from memory_core.tables import Tables
 from memory_core.vectors import Vectorizer
 
@@ -25,7 +26,7 @@ __all__ = ["ExportPages"]
 _READ_TOGETHER = 64
 # Alone and in a batch a state is encoded to vectors that differ by less than this.
 _ROUNDING = 1e-7
-# sequence, tier, row, bytes of the packed state
+# sequence, tier, row or sequence there, bytes of the packed state
 _Found = tuple[int, int, int, int]
 
 
@@ -74,13 +75,20 @@ class ExportPages:
     def _read(
         self, memories: AgentMemories, some: Sequence[_Found], applied: Applied
     ) -> list[tuple[Memory, Parts]]:
-        read: dict[int, tuple[Memory, Parts]] = {}
+        read: dict[Place, tuple[str, Parts]] = {}
         for tier, table in tiers_of(memories, "all"):
-            rows = [(at, row) for at, (_, one, row, _) in enumerate(some) if one == tier]
-            parts = self._reader.parts(memories, tier, table, [row for _, row in rows], applied)
-            for (at, row), one in zip(rows, parts, strict=True):
-                read[at] = (_memory(table.ids[row], tier, one), one)
-        return [read[at] for at in range(len(some))]
+            chosen = [at for _, one, at, _ in some if one == tier]
+            if isinstance(table, LowerTier):
+                records = self._reader.lower(memories, tier, chosen, applied)
+            else:
+                parts = self._reader.short(memories, table, chosen, applied)
+                records = list(zip((table.ids[row] for row in chosen), parts, strict=True))
+            read.update(zip(((tier, at) for at in chosen), records, strict=True))
+        taken = []
+        for _, tier, at, _ in some:
+            state_id, one = read[tier, at]
+            taken.append((memory_of(state_id, tier, one), one))
+        return taken
 
     def _needed(self, parts: list[Parts]) -> list[bytes | None]:
         """The vectors of records; None where the state alone gives the same."""
@@ -104,10 +112,10 @@ def _next(memories: AgentMemories, operation: Export) -> tuple[list[_Found], int
     """The ``limit`` first memories after the one that was last, and how many are left then."""
     columns: list[tuple[np.ndarray, ...]] = []
     for tier, table in tiers_of(memories, "all"):
-        sequences = np.array(table.sequences, np.int64)
+        sequences = table.all_sequences()
         rows = np.flatnonzero(sequences > operation.after)
-        sizes = np.array(table.sizes, np.int64)[rows]
-        columns.append((sequences[rows], np.full(len(rows), tier), rows, sizes))
+        at = rows if isinstance(table, TierTable) else sequences[rows]
+        columns.append((sequences[rows], np.full(len(rows), tier), at, table.column("size")[rows]))
     if not columns:
         return [], 0
     sequences, *others = (np.concatenate(column) for column in zip(*columns, strict=True))
@@ -128,16 +136,3 @@ def _within(found: Sequence[_Found], max_bytes: int) -> int:
         if total > max_bytes:
             return max(count, 1)
     return len(found)
-
-
-def _memory(state_id: str, tier: int, parts: Parts) -> Memory:
-    return Memory(
-        state_id,
-        TIERS[tier],
-        KINDS[parts.kind],
-        parts.importance,
-        parts.stored_ns,
-        None if parts.step == NO_STEP else parts.step,
-        parts.payload,
-        parts.metadata,
-    )

@@ -42,14 +42,13 @@ class FlatIndex:
         """Overwrite the vector in ``row``."""
         self.vectors[row] = vector
 
-    def remove(self, row: int) -> None:
-        """Take ``row`` away; what was the last row, ``count`` after this, is now in its place."""
-        last = self.count - 1
-        if row != last:
-            self.vectors[row] = self.vectors[last]
-        self.count = last
-        if last < len(self.vectors) // 4 and len(self.vectors) > _FIRST_ROWS:
-            self._resize(max(len(self.vectors) // 2, _FIRST_ROWS))
+    def remove(self, holes: list[int], movers: list[int], count: int) -> None:
+        """Put ``movers``, rows from ``count`` on, into ``holes``; keep ``count`` rows."""
+        if holes:
+            self.vectors[holes] = self.vectors[movers]
+        self.count = count
+        if count < len(self.vectors) // 4 and len(self.vectors) > _FIRST_ROWS:
+            self._resize(max(len(self.vectors) // 2, count, _FIRST_ROWS))
 
     def _resize(self, capacity: int) -> None:
         vectors = np.empty((capacity, self.vectors.shape[1]), np.float32)

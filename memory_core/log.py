@@ -1,9 +1,10 @@
 """RocksDB: column families, write batches, and its errors in our words; the only rocksdict import.
 
-One column family a tier, and ``meta`` for what the database is. A write batch is atomic over
-all of them. `Log.write` hands a batch to the operating system, `Log.sync` waits until the disk
-has it: two steps, because rocksdict holds the interpreter's lock in the first and releases it
-in the second, so that other threads get on during the fsync.
+One column family a tier, ``ids`` for where a memory of a lower tier is (`memory_core.record`),
+and ``meta`` for what the database is. A write batch is atomic over all of them. `Log.write` hands
+a batch to the operating system, `Log.sync` waits until the disk has it: two steps, because
+rocksdict holds the interpreter's lock in the first and releases it in the second, so that other
+threads get on during the fsync.
 """
 
 from __future__ import annotations
@@ -39,13 +40,25 @@ from memory_core.errors import (
     UnavailableError,
 )
 from memory_core.folder import is_unfinished, prepare_folder
-from memory_core.ops import TIERS
+from memory_core.operations import TIERS
 
-__all__ = ["Batch", "Log", "in_our_words", "is_open_here"]
+__all__ = ["DATA_FAMILIES", "IDS", "Batch", "Log", "in_our_words", "is_open_here"]
 
 _META = "meta"
-_FAMILIES = frozenset({"default", _META, *TIERS})
+# A tier's number is its place in `TIERS`; this is that of the family of ids.
+IDS = len(TIERS)
+DATA_FAMILIES = (*TIERS, "ids")
+_FAMILIES = frozenset({"default", _META, *DATA_FAMILIES})
+_FAMILIES_OF_FORMAT_1 = _FAMILIES - {"ids"}
 _MEMTABLES_OF_LOG = 4
+# What moves down is written once and seldom again: its memtables need not be as large.
+_LOWER_BUFFER_RATIO = 0.25
+_LEAST_BUFFER_BYTES = 64 * 1024
+# Above every key: an agent id is no longer than 1,024 bytes, which keys begin with.
+_END = b"\xff"
+
+
+_ALL = -1
 
 
 class Batch:
@@ -56,13 +69,17 @@ class Batch:
     def __init__(self) -> None:
         self.writes: list[tuple[int, bytes, bytes | None]] = []
 
-    def put(self, tier: int, key: bytes, value: bytes) -> None:
-        """Set a key in a tier's column family."""
-        self.writes.append((tier, key, value))
+    def put(self, family: int, key: bytes, value: bytes) -> None:
+        """Set a key in a column family: a tier's, or `IDS`."""
+        self.writes.append((family, key, value))
 
-    def delete(self, tier: int, key: bytes) -> None:
-        """Take a key out of a tier's column family."""
-        self.writes.append((tier, key, None))
+    def delete(self, family: int, key: bytes) -> None:
+        """Take a key out of a column family."""
+        self.writes.append((family, key, None))
+
+    def delete_all(self, prefix: bytes = b"") -> None:
+        """Take every key that begins with ``prefix`` out of all tiers and of `IDS`."""
+        self.writes.append((_ALL, prefix, None))
 
     def __len__(self) -> int:
         return len(self.writes)
@@ -88,7 +105,9 @@ class Log:
         self._keeps_open = threading.Lock()  # a checkpoint, which other writes do not wait for
         self.created = prepare_folder(path)
         cache = Cache(config.block_cache_bytes)
-        families = {name: _family_options(name, config, cache) for name in (_META, *TIERS)}
+        # ids come first: a MANIFEST that is cut cannot look like one of format 1
+        names = (_META, "ids", *TIERS)
+        families = {name: _family_options(name, config, cache) for name in names}
         options = Options(raw_mode=True)
         options.create_if_missing(True)
         options.create_missing_column_families(True)
@@ -106,27 +125,27 @@ class Log:
                 _check_families(path, Rdict.list_cf(real_path, options))
             self._db = Rdict(real_path, options, column_families=families)
             self._meta = self._db.get_column_family(_META)
-            self._families = [self._db.get_column_family(tier) for tier in TIERS]
-            self._handles = [self._db.get_column_family_handle(tier) for tier in TIERS]
+            self._families = [self._db.get_column_family(name) for name in DATA_FAMILIES]
+            self._handles = [self._db.get_column_family_handle(name) for name in DATA_FAMILIES]
         _open_logs.add(self)
 
     def write(self, batch: Batch) -> None:
         """Hand a batch to the operating system, whole. Raises DatabaseError, StorageFullError."""
         try:
-            if len(batch.writes) == 1:  # what a single call writes
-                [(tier, key, value)] = batch.writes
-                if value is not None:
-                    self._families[tier].put(key, value)
-                else:
-                    self._families[tier].delete(key)
+            if len(batch.writes) == 1 and batch.writes[0][2] is not None:  # a single call's
+                [(family, key, value)] = batch.writes
+                self._families[family].put(key, value)
                 return
             handles, together = self._handles, WriteBatch(raw_mode=True)
             put = together.put
-            for tier, key, value in batch.writes:
+            for family, key, value in batch.writes:
                 if value is not None:
-                    put(key, value, handles[tier])
+                    put(key, value, handles[family])
+                elif family != _ALL:
+                    together.delete(key, handles[family])
                 else:
-                    together.delete(key, handles[tier])
+                    for handle in handles:
+                        together.delete_range(key, key + _END, handle)
             self._db.write(together)
         except Exception as error:  # noqa: BLE001 - rocksdict raises nothing narrower
             raise in_our_words(self.path, str(error)) from None
@@ -138,18 +157,18 @@ class Log:
         except Exception as error:  # noqa: BLE001 - rocksdict raises nothing narrower
             raise in_our_words(self.path, str(error)) from None
 
-    def get(self, tier: int, key: bytes) -> bytes | None:
-        """The value of a key in a tier. Raises CorruptionError."""
+    def get(self, family: int, key: bytes) -> bytes | None:
+        """The value of a key in a column family. Raises CorruptionError."""
         try:
-            value: bytes | None = self._families[tier].get(key)
+            value: bytes | None = self._families[family].get(key)
         except Exception as error:  # noqa: BLE001 - rocksdict raises nothing narrower
             raise in_our_words(self.path, str(error)) from None
         return value
 
-    def get_many(self, tier: int, keys: list[bytes]) -> list[bytes | None]:
-        """The values of keys in a tier, in their order. Raises CorruptionError."""
+    def get_many(self, family: int, keys: list[bytes]) -> list[bytes | None]:
+        """The values of keys in a column family, in their order. Raises CorruptionError."""
         with _translated(self.path):
-            values: list[bytes | None] = self._families[tier].get(list(keys)) or []
+            values: list[bytes | None] = self._families[family].get(list(keys)) or []
         return values
 
     def scan(self, tier: int, prefix: bytes = b"") -> Generator[tuple[bytes, bytes], None, None]:
@@ -255,7 +274,9 @@ def _check_families(path: str, found: list[str]) -> None:
     families = set(found)
     if families == _FAMILIES or (families < _FAMILIES and is_unfinished(path)):
         return
-    if families & {_META, *TIERS}:
+    if families == _FAMILIES_OF_FORMAT_1:
+        raise IncompatibleError(path, "was made with format 1; export it there and import it here")
+    if families & {_META, *DATA_FAMILIES}:
         missing = ", ".join(sorted(_FAMILIES - families)) or "none"
         raise CorruptionError(
             path, f"lists other column families than it was made with (missing: {missing})"
@@ -265,7 +286,10 @@ def _check_families(path: str, found: list[str]) -> None:
 
 def _family_options(name: str, config: MemoryConfig, cache: Cache) -> Options:
     options = Options(raw_mode=True)
-    options.set_write_buffer_size(config.write_buffer_bytes)
+    buffer_bytes = config.write_buffer_bytes
+    if name != TIERS[0]:
+        buffer_bytes = max(int(buffer_bytes * _LOWER_BUFFER_RATIO), _LEAST_BUFFER_BYTES)
+    options.set_write_buffer_size(buffer_bytes)
     # Short-term records are rewritten soon: lz4 is nearly free. What has moved down is read
     # seldom and kept long.
     options.set_compression_type(

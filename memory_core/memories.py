@@ -1,32 +1,59 @@
-"""What a store keeps in memory of one agent: where each memory is, its vector, and its state.
+"""What a store keeps in memory of one agent: which memories it has, where, and their vectors.
 
-All of it can be rebuilt from RocksDB. A memory is in exactly one tier. Its packed state is here
-while the store's `memory_core.payload_budget` allows it.
+All of it can be rebuilt from RocksDB. A memory is in exactly one tier. Of a short-term memory
+everything that is asked for is here, its packed state while the store's
+`memory_core.payload_budget` allows it. Of a lower tier's there are numbers and a place in an index:
+its id, its state and its full vector are in RocksDB only.
 """
 
 from __future__ import annotations
 
 from array import array
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from memory_core.growing_index import GrowingIndex
 from memory_core.index import FlatIndex
-from memory_core.ops import TIERS
-from memory_core.record import agent_prefix
+from memory_core.operations import TIERS
+from memory_core.record import Parts, agent_prefix
+from memory_core.sorted_rows import COLUMNS, SortedRows
 
-__all__ = ["HAS_METADATA", "AgentMemories", "Entry", "TierTable"]
+__all__ = [
+    "HAS_METADATA",
+    "HAS_VECTOR",
+    "KIND_MASK",
+    "AgentMemories",
+    "Entry",
+    "IndexSettings",
+    "LowerTier",
+    "TierTable",
+    "entry_of",
+    "rows_of",
+]
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
 
 
 # sequence, importance, stored_ns, step (or NO_STEP), mark, bytes of the packed state
 Entry = tuple[int, float, int, int, int, int]
-# A mark is a memory's kind, and this where it has metadata.
+# A mark is a memory's kind, with these where its record has metadata, or a vector.
 HAS_METADATA = 128
+HAS_VECTOR = 32
+KIND_MASK = 3
+
+
+class IndexSettings(NamedTuple):
+    """How the index of a lower tier is made."""
+
+    dimension: int
+    exact_below: int
 
 
 class TierTable:
-    """The memories of one agent in one tier, a row each: what is asked for without the record."""
+    """The short-term memories of one agent, a row each."""
 
     __slots__ = (
         *("ids", "importances", "index", "marks", "payloads", "rows", "sequences", "sizes"),
@@ -89,21 +116,26 @@ class TierTable:
             self.sizes[row],
         )
 
-    def remove(self, state_id: str) -> None:
-        """Take a memory away. Raises KeyError when it is not here."""
-        row = self.rows.pop(state_id)
-        self.index.remove(row)
-        last_id = self.ids[-1]
+    def remove(self, rows: list[int]) -> None:
+        """Take rows away, distinct ones; the last rows take their places."""
+        ids, by_id = self.ids, self.rows
+        for row in rows:
+            del by_id[ids[row]]
+        total, count = len(ids), len(ids) - len(rows)
+        gone = set(rows)
+        holes = [row for row in rows if row < count]
+        movers = [row for row in range(count, total) if row not in gone]
         columns: tuple[Any, ...] = (
             *(self.ids, self.payloads, self.sequences, self.importances, self.stored_ns),
             *(self.steps, self.marks, self.sizes),
         )
         for column in columns:
-            last = column.pop()
-            if last_id != state_id:
-                column[row] = last
-        if last_id != state_id:
-            self.rows[last_id] = row
+            for hole, mover in zip(holes, movers, strict=True):
+                column[hole] = column[mover]
+            del column[count:]
+        for hole in holes:
+            by_id[ids[hole]] = hole
+        self.index.remove(holes, movers, count)
 
     def forget_payloads(self) -> tuple[int, int]:
         """Hold no packed states; how many and how many bytes were held."""
@@ -112,39 +144,140 @@ class TierTable:
             self.payloads = [None] * len(self.ids)
         return len(held), sum(map(len, held))
 
+    def all_sequences(self) -> Ints:
+        """Sequences in the order of the rows, (n,)."""
+        return np.array(self.sequences, np.int64)
+
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """A column as an array, (n,): one of `COLUMNS`."""
+        columns: dict[str, Any] = {
+            "stored_ns": self.stored_ns,
+            "step": self.steps,
+            "importance": self.importances,
+            "size": self.sizes,
+            "mark": self.marks,
+        }
+        return np.array(columns[name], COLUMNS[name])
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the packed states together."""
+        return sum(self.sizes)
+
+
+class LowerTier:
+    """The memories of one agent in a lower tier, by their sequences."""
+
+    __slots__ = ("index", "rows")
+
+    def __init__(self, settings: IndexSettings) -> None:
+        self.rows = SortedRows()
+        self.index = GrowingIndex(settings.dimension, exact_below=settings.exact_below)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def add(self, sequences: Ints, rows: npt.NDArray[Any], vectors: Floats) -> None:
+        """Add memories that are not here: (n,) int64, (n,) of `COLUMNS`, (n, dim) float32."""
+        self.rows.add(sequences, rows)
+        self.index.add(sequences, vectors)
+
+    def remove(self, sequences: Ints) -> None:
+        """Take memories away. Raises KeyError when one is not here."""
+        self.rows.remove(sequences)
+        self.index.remove_many(sequences)
+
+    def all_sequences(self) -> Ints:
+        """Sequences in their order, (n,); not to be changed."""
+        return self.rows.sequences()
+
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """A column in the order of the sequences, (n,)."""
+        return self.rows.column(name)
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the packed states together."""
+        return self.rows.size_bytes
+
 
 class AgentMemories:
     """The three tiers of one agent; a tier is made when the first memory enters it."""
 
-    __slots__ = ("_dimension", "prefix", "tables")
+    __slots__ = ("_settings", "lower", "prefix", "short")
 
-    def __init__(self, agent_id: str, dimension: int) -> None:
+    def __init__(self, agent_id: str, settings: IndexSettings) -> None:
         self.prefix = agent_prefix(agent_id)
-        self._dimension = dimension
-        self.tables: list[TierTable | None] = [None] * len(TIERS)
+        self._settings = settings
+        self.short: TierTable | None = None
+        self.lower: list[LowerTier | None] = [None] * (len(TIERS) - 1)
 
-    def table(self, tier: int) -> TierTable:
-        """The table of a tier, made if need be."""
-        table = self.tables[tier]
-        if table is None:
-            table = self.tables[tier] = TierTable(self._dimension)
-        return table
+    def make_short(self) -> TierTable:
+        """The short-term tier, made if need be."""
+        if self.short is None:
+            self.short = TierTable(self._settings.dimension)
+        return self.short
 
-    def find(self, state_id: str) -> tuple[int, TierTable, int] | None:
-        """Tier, its table and the row that hold ``state_id``, or None."""
-        for tier, table in enumerate(self.tables):
-            if table is not None:
-                row = table.rows.get(state_id)
-                if row is not None:
-                    return tier, table, row
+    def make_lower(self, tier: int) -> LowerTier:
+        """A lower tier, made if need be."""
+        lower = self.lower[tier - 1]
+        if lower is None:
+            lower = self.lower[tier - 1] = LowerTier(self._settings)
+        return lower
+
+    def tier(self, tier: int) -> TierTable | LowerTier | None:
+        """A tier if it was made."""
+        return self.lower[tier - 1] if tier else self.short
+
+    @property
+    def has_lower(self) -> bool:
+        """Whether a lower tier was made."""
+        return self.lower[0] is not None or self.lower[1] is not None
+
+    def tier_of(self, sequence: int) -> int | None:
+        """The lower tier that holds a sequence."""
+        for at, lower in enumerate(self.lower):
+            if lower is not None and sequence in lower.rows:
+                return at + 1
         return None
 
     def held(self, tier: int) -> int:
         """How many memories a tier holds."""
-        table = self.tables[tier]
+        table = self.tier(tier)
         return 0 if table is None else len(table)
 
     def held_bytes(self, tier: int) -> int:
         """How many bytes the packed states of a tier are together."""
-        table = self.tables[tier]
-        return 0 if table is None else sum(table.sizes)
+        table = self.tier(tier)
+        return 0 if table is None else table.size_bytes
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no tier holds anything."""
+        return not any(self.held(tier) for tier in range(len(TIERS)))
+
+    def close(self) -> None:
+        """End what goes on in the background."""
+        for lower in self.lower:
+            if lower is not None:
+                lower.index.close()
+
+
+def rows_of(entries: list[Entry]) -> tuple[Ints, npt.NDArray[Any]]:
+    """Sequences (n,) and rows (n,) of `COLUMNS` of entries."""
+    sequences, importances, stored_ns, steps, marks, sizes = zip(*entries, strict=True)
+    rows = np.empty(len(entries), COLUMNS)
+    rows["stored_ns"], rows["step"], rows["importance"] = stored_ns, steps, importances
+    rows["size"], rows["mark"] = sizes, marks
+    return np.array(sequences, np.int64), rows
+
+
+def entry_of(parts: Parts) -> Entry:
+    """What the tables have of a record."""
+    mark = parts.kind
+    if parts.metadata is not None:
+        mark |= HAS_METADATA
+    if parts.vector is not None:
+        mark |= HAS_VECTOR
+    size = len(parts.payload)
+    return (parts.sequence, parts.importance, parts.stored_ns, parts.step, mark, size)

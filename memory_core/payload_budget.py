@@ -56,7 +56,6 @@ class PayloadBudget:
                 rounds += 1
                 self._turn = iter(list(agents.values()))
                 continue
-            for table in memories.tables:
-                if table is not None:
-                    entries, payload_bytes = table.forget_payloads()
-                    self._held_bytes -= payload_bytes + entries * _ENTRY_OVERHEAD_BYTES
+            if memories.short is not None:
+                entries, payload_bytes = memories.short.forget_payloads()
+                self._held_bytes -= payload_bytes + entries * _ENTRY_OVERHEAD_BYTES

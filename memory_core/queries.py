@@ -1,6 +1,6 @@
 """Memories chosen by what they are: by time, step, kind, importance, what their state holds.
 
-What the tables have beside the vectors (time, step, kind, importance) is compared as arrays; only
+What is in memory beside the vectors (time, step, kind, importance) is compared as arrays; only
 states that are left are looked into. A filtered search takes the memories in the order of their
 similarity and goes on until k of them fit, so it finds k when there are k; a hybrid search goes
 on until no memory that is left can come among the best.
@@ -9,34 +9,36 @@ on until no memory that is left can come among the best.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from memory_core.conditions import Filter, fraction_held, has_words, holds_all
-from memory_core.memories import HAS_METADATA, AgentMemories, TierTable
-from memory_core.ops import KINDS, TIERS, Hit, Hits, Memories, Query, RetrieveMany, Search
+from memory_core.memories import KIND_MASK, AgentMemories, LowerTier, TierTable
+from memory_core.operations import KINDS, TIERS, Query, RetrieveMany, Search
 from memory_core.payload import unpack_state
 from memory_core.reading import Applied, Place, Reader
 from memory_core.record import NO_STEP
+from memory_core.results import Hit, Hits, Memories
+from memory_core.searching import Candidate, by_similarity
 
 __all__ = ["Queries", "tiers_of"]
 
+_STM = 0
 _TIER_NUMBERS = {**{tier: (number,) for number, tier in enumerate(TIERS)}, "all": (0, 1, 2)}
 _READ_TOGETHER = 64
-_Rows = npt.NDArray[np.int64]
-# similarity, tier, table, row
-_Candidate = tuple[float, int, TierTable, int]
+_Fits = Callable[[Any], bool]
 
 
-def tiers_of(memories: AgentMemories, tier: str) -> list[tuple[int, TierTable]]:
-    """The tables that a tier's name stands for and that hold something, uppermost first."""
+def tiers_of(memories: AgentMemories, tier: str) -> list[tuple[int, TierTable | LowerTier]]:
+    """The tiers that a tier's name stands for and that hold something, uppermost first."""
     return [
         (number, table)
         for number in _TIER_NUMBERS[tier]
-        if (table := memories.tables[number]) is not None and table.ids
+        if (table := memories.tier(number)) is not None and len(table)
     ]
 
 
@@ -51,29 +53,35 @@ class Queries:
     ) -> Memories:
         """Those of the ids that there are."""
         places: list[Place] = []
-        if memories is not None:
-            for state_id in operation.state_ids:
-                place = memories.find(state_id)
-                if place is not None and operation.tier in {"all", TIERS[place[0]]}:
-                    places.append(place)
-            return Memories(self._reader.memories(memories, places, applied))
-        return Memories([])
+        if memories is None:
+            return Memories([])
+        if memories.has_lower:
+            keys = [memories.prefix + state_id.encode() for state_id in operation.state_ids]
+            self._reader.look_up(keys, applied)
+        for state_id in operation.state_ids:
+            place = self._reader.find(memories, state_id, applied)
+            if place is not None and operation.tier in {"all", TIERS[place[0]]}:
+                places.append(place)
+        return Memories(self._reader.memories(memories, places, applied))
 
     def query(self, operation: Query, memories: AgentMemories | None, applied: Applied) -> Memories:
         """What the filter lets through, in the order of storing."""
         if memories is None:
             return Memories([])
-        chosen = []
-        for tier, table in tiers_of(memories, operation.tier):
-            rows = _rows_within(table, operation.filter)
-            order = np.array(table.sequences, np.int64)[rows]
-            chosen += [
-                (sequence, tier, table, row)
-                for sequence, row in zip(order.tolist(), rows.tolist(), strict=True)
-            ]
-        chosen.sort(key=_first, reverse=operation.newest_first)
-        places = [(tier, table, row) for _, tier, table, row in chosen]
-        fitting = self._fitting(memories, places, operation.filter, operation.limit, applied)
+        places = _in_order(memories, operation)
+        fits = _fits(operation.filter)
+        if fits is None:
+            chosen = list(islice(places, operation.limit))
+            return Memories(self._reader.memories(memories, chosen, applied))
+        fitting: list[Place] = []
+        while some := list(islice(places, _READ_TOGETHER)):
+            for place, (_, payload) in zip(
+                some, self._reader.states(memories, some, applied), strict=True
+            ):
+                if fits(unpack_state(payload)):
+                    fitting.append(place)
+                    if len(fitting) == operation.limit:
+                        return Memories(self._reader.memories(memories, fitting, applied))
         return Memories(self._reader.memories(memories, fitting, applied))
 
     def search(
@@ -84,121 +92,89 @@ class Queries:
         applied: Applied,
     ) -> Hits:
         """The k best of those that a filter lets through, by similarity or by a mixed score."""
-        best: list[tuple[float, int, _Candidate, bytes]] = []
+        best: list[tuple[float, int, Candidate]] = []
         weight, bonus = operation.vector_weight, operation.attribute_weight
         mixed = bool(operation.prefer)
         if not mixed:
             weight, bonus = 1.0, 0.0
         floor = operation.min_score
-        candidates = self._by_similarity(operation, query, memories)
-        for at, (candidate, payload) in enumerate(
-            self._with_states(memories, candidates, operation, applied)
-        ):
-            highest = weight * candidate[0] + bonus
+        fits = None if operation.filter is None else _fits(operation.filter)
+        chosen = _within_ranges(memories, operation)
+        candidates = by_similarity(self._reader, memories, chosen, query, operation.k, applied)
+        for at, candidate in enumerate(candidates):
+            # what comes later is no more similar than this says
+            highest = weight * candidate.bound + bonus
             if (floor is not None and highest < floor) or (
                 len(best) == operation.k and highest <= best[0][0]
             ):
-                break  # as all that follow
-            state = unpack_state(payload) if mixed or _reads(operation.filter) else None
-            if operation.filter is not None and not _fits(state, operation.filter):
+                break
+            state = unpack_state(candidate.payload) if mixed or fits is not None else None
+            if fits is not None and not fits(state):
                 continue
-            score = highest
+            score = weight * candidate.score
             if mixed:
-                score = weight * candidate[0] + bonus * fraction_held(state, operation.prefer)
+                score += bonus * fraction_held(state, operation.prefer)
             if floor is not None and score < floor:
                 continue
-            entry = (score, -at, candidate, payload)
+            entry = (score, -at, candidate)
             if len(best) < operation.k:
                 heapq.heappush(best, entry)
             elif entry[:2] > best[0][:2]:
                 heapq.heapreplace(best, entry)
         best.sort(key=lambda one: one[:2], reverse=True)
         return Hits(
-            [
-                Hit(table.ids[row], score, TIERS[tier], payload)
-                for score, _, (_, tier, table, row), payload in best
-            ]
+            [Hit(one.state_id, score, TIERS[one.place[0]], one.payload) for score, _, one in best]
         )
 
-    def _by_similarity(
-        self, operation: Search, query: npt.NDArray[np.float32], memories: AgentMemories
-    ) -> list[_Candidate]:
-        """Memories within the filter's ranges, the most similar first."""
-        candidates: list[_Candidate] = []
-        for tier, table in tiers_of(memories, operation.tier):
-            rows = _rows_within(table, operation.filter)
-            scores = table.index.vectors[rows] @ query
-            candidates += [
-                (score, tier, table, row)
-                for score, row in zip(scores.tolist(), rows.tolist(), strict=True)
-            ]
-        candidates.sort(key=_first, reverse=True)
-        return candidates
 
-    def _with_states(
-        self,
-        memories: AgentMemories,
-        candidates: list[_Candidate],
-        operation: Search,
-        applied: Applied,
-    ) -> Iterator[tuple[_Candidate, bytes]]:
-        """Candidates with their packed states, read some at a time."""
-        together = min(_READ_TOGETHER, operation.k)
-        for start in range(0, len(candidates), together):
-            some = candidates[start : start + together]
-            places = [candidate[1:] for candidate in some]
-            yield from zip(some, self._payloads(memories, places, applied), strict=True)
-
-    def _fitting(
-        self,
-        memories: AgentMemories,
-        places: list[Place],
-        wanted: Filter,
-        limit: int | None,
-        applied: Applied,
-    ) -> list[Place]:
-        """The first of the places whose states a filter lets through."""
-        if not wanted.reads_states:
-            return places[:limit]
-        fitting: list[Place] = []
-        for start in range(0, len(places), _READ_TOGETHER):
-            some = places[start : start + _READ_TOGETHER]
-            for place, payload in zip(some, self._payloads(memories, some, applied), strict=True):
-                if _fits(unpack_state(payload), wanted):
-                    fitting.append(place)
-                    if len(fitting) == limit:
-                        return fitting
-        return fitting
-
-    def _payloads(
-        self, memories: AgentMemories, places: list[Place], applied: Applied
-    ) -> list[bytes]:
-        found: dict[int, bytes] = {}
-        for tier in range(len(TIERS)):
-            at = [position for position, place in enumerate(places) if place[0] == tier]
-            if at:
-                rows = [places[position][2] for position in at]
-                table = places[at[0]][1]
-                read = self._reader.payloads(memories, tier, table, rows, applied)
-                found.update(zip(at, read, strict=True))
-        return [found[position] for position in range(len(places))]
+def _in_order(memories: AgentMemories, operation: Query) -> Iterator[Place]:
+    """Places within the filter's ranges, in the order of storing."""
+    sequences, tiers, places = [], [], []
+    for tier, table in tiers_of(memories, operation.tier):
+        own = table.all_sequences()
+        rows = _rows_within(table, operation.filter)
+        sequences.append(own[rows])
+        tiers.append(np.full(len(rows), tier))
+        places.append(rows if tier == _STM else own[rows])
+    if not sequences:
+        return iter(())
+    order = np.argsort(np.concatenate(sequences), kind="stable")
+    if operation.newest_first:
+        order = order[::-1]
+    return zip(
+        np.concatenate(tiers)[order].tolist(),
+        np.concatenate(places)[order].tolist(),
+        strict=True,
+    )
 
 
-def _rows_within(table: TierTable, wanted: Filter | None) -> _Rows:
-    """Rows of a table that are within a filter's ranges and of its kinds."""
+def _within_ranges(
+    memories: AgentMemories, operation: Search
+) -> list[tuple[int, npt.NDArray[np.int64] | None]]:
+    """Of each tier, rows or sequences within the filter's ranges; None for all of it."""
+    chosen: list[tuple[int, npt.NDArray[np.int64] | None]] = []
+    for tier, table in tiers_of(memories, operation.tier):
+        if operation.filter is None or not operation.filter.has_ranges:
+            chosen.append((tier, None))
+            continue
+        rows = _rows_within(table, operation.filter)
+        chosen.append((tier, rows if tier == _STM else table.all_sequences()[rows]))
+    return chosen
+
+
+def _rows_within(table: TierTable | LowerTier, wanted: Filter) -> npt.NDArray[np.int64]:
+    """Positions in a tier, ascending, that are within a filter's ranges and of its kinds."""
     mask = np.ones(len(table), bool)
-    if wanted is not None:
-        if wanted.kinds is not None:
-            kinds = [KINDS.index(kind) for kind in wanted.kinds]
-            marks = np.array(table.marks, np.uint8) & ~np.uint8(HAS_METADATA)
-            mask &= np.isin(marks, kinds)
-        if wanted.time_ns is not None:
-            mask &= _within(np.array(table.stored_ns, np.int64), wanted.time_ns)
-        if wanted.steps is not None:
-            steps = np.array(table.steps, np.int64)
-            mask &= _within(steps, wanted.steps) & (steps != NO_STEP)
-        if wanted.importance is not None:
-            mask &= _within(np.array(table.importances, np.float32), wanted.importance)
+    if wanted.kinds is not None:
+        kinds = [KINDS.index(kind) for kind in wanted.kinds]
+        mask &= np.isin(table.column("mark") & KIND_MASK, kinds)
+    if wanted.time_ns is not None:
+        mask &= _within(table.column("stored_ns"), wanted.time_ns)
+    if wanted.steps is not None:
+        steps = table.column("step")
+        mask &= _within(steps, wanted.steps) & (steps != NO_STEP)
+    if wanted.importance is not None:
+        mask &= _within(table.column("importance"), wanted.importance)
     return np.flatnonzero(mask)
 
 
@@ -212,18 +188,13 @@ def _within(values: npt.NDArray[Any], bounds: tuple[Any, Any]) -> npt.NDArray[np
     return mask
 
 
-def _reads(wanted: Filter | None) -> bool:
-    return wanted is not None and wanted.reads_states
-
-
-def _fits(state: Any, wanted: Filter) -> bool:
-    """Whether a state is what a filter wants of states."""
+def _fits(wanted: Filter) -> _Fits | None:
+    """Whether a state is what a filter wants of states; None when it wants nothing of them."""
     if not wanted.reads_states:
-        return True
-    return holds_all(state, wanted.conditions) and (
-        not wanted.words or has_words(state, [word.casefold() for word in wanted.words])
-    )
+        return None
+    words = [word.casefold() for word in wanted.words or ()]
 
+    def fits(state: Any) -> bool:
+        return holds_all(state, wanted.conditions) and (not words or has_words(state, words))
 
-def _first(candidate: tuple[Any, ...]) -> Any:
-    return candidate[0]
+    return fits

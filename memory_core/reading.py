@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from memory_core.errors import CorruptionError
-from memory_core.log import Batch, Log
-from memory_core.memories import HAS_METADATA, AgentMemories, TierTable
-from memory_core.ops import KINDS, TIERS, Demotion, Memory
+import numpy as np
+import numpy.typing as npt
+
+from memory_core.errors import BadInputError, CorruptionError
+from memory_core.log import DATA_FAMILIES, IDS, Batch, Log
+from memory_core.memories import HAS_METADATA, KIND_MASK, AgentMemories, TierTable
+from memory_core.operations import KINDS, TIERS
 from memory_core.payload_budget import PayloadBudget
-from memory_core.record import NO_STEP, Parts, parts_of
+from memory_core.record import NO_STEP, Parts, lower_key, lower_parts_of, parts_of
+from memory_core.results import Demotion, Memory
+from memory_core.tables import vectors_of
 
-__all__ = ["Applied", "Place", "Reader"]
+__all__ = ["Applied", "LowerRecord", "Place", "Reader", "memory_of"]
 
-# Where a memory is: its tier, the tier's table, and the row there.
-Place = tuple[int, TierTable, int]
+_STM = 0
+# Where a memory is: its tier, and its row there in the short-term tier, else its sequence.
+Place = tuple[int, int]
+# A memory of a lower tier: its state id and its record.
+LowerRecord = tuple[str, Parts]
+
+
+def _nothing_pending() -> list[dict[bytes, bytes | None]]:
+    return [{} for _ in DATA_FAMILIES]
 
 
 @dataclass(slots=True)
@@ -26,13 +38,33 @@ class Applied:
     results: list[Any]
     batch: Batch
     writes: list[int] = field(default_factory=list)
-    # values that this batch has written and the database does not have yet, by key
-    pending: dict[bytes, bytes] = field(default_factory=dict)
+    # by column family, what this batch has written and the database does not have yet; None
+    # where it was taken out
+    pending: list[dict[bytes, bytes | None]] = field(default_factory=_nothing_pending)
+    # what the database has in the family of ids, of those that were looked up together
+    known: dict[bytes, bytes | None] = field(default_factory=dict)
     # packed states that the tables hold since this batch
     held: int = 0
     held_bytes: int = 0
     # what moved down by itself or because it was told to; None when nobody asks
     demotions: list[Demotion] | None = None
+
+    def put(self, family: int, key: bytes, value: bytes) -> None:
+        """Write a key."""
+        self.pending[family][key] = value
+        self.batch.put(family, key, value)
+
+    def delete(self, family: int, key: bytes) -> None:
+        """Take a key out."""
+        self.pending[family][key] = None
+        self.batch.delete(family, key)
+
+    def delete_all(self, prefix: bytes = b"") -> None:
+        """Take out every key that begins with ``prefix``."""
+        for pending in self.pending:
+            for key in [key for key in pending if key.startswith(prefix)]:
+                del pending[key]
+        self.batch.delete_all(prefix)
 
 
 class Reader:
@@ -42,107 +74,199 @@ class Reader:
         log: the database.
         budget: whether packed states that were read may be held.
         dimension: of the vectors.
+        encode: packed states to vectors of shape (n, dim).
     """
 
-    def __init__(self, log: Log, budget: PayloadBudget, dimension: int) -> None:
+    def __init__(
+        self,
+        log: Log,
+        budget: PayloadBudget,
+        dimension: int,
+        encode: Callable[[Sequence[bytes]], Any],
+    ) -> None:
         self._log = log
         self._budget = budget
         self._dimension = dimension
+        self._encode = encode
 
-    def values(self, tier: int, keys: list[bytes], applied: Applied) -> list[bytes]:
-        """Whole values of keys that the tables say are in ``tier``. Raises CorruptionError."""
-        pending = applied.pending
-        unwritten = [key for key in keys if key not in pending]
-        stored = {}
-        if unwritten:
-            stored = dict(zip(unwritten, self._log.get_many(tier, unwritten), strict=True))
+    def find(self, memories: AgentMemories, state_id: str, applied: Applied) -> Place | None:
+        """Where the memory of an id is, or None. Raises CorruptionError."""
+        if memories.short is not None:
+            row = memories.short.rows.get(state_id)
+            if row is not None:
+                return _STM, row
+        if not memories.has_lower:
+            return None
+        key = memories.prefix + state_id.encode()
+        if key in applied.pending[IDS]:
+            entry = applied.pending[IDS][key]
+        elif key in applied.known:
+            entry = applied.known[key]
+        else:
+            entry = self._log.get(IDS, key)
+        if entry is None:
+            return None
+        sequence = int.from_bytes(entry, "big")
+        tier = memories.tier_of(sequence)
+        return None if tier is None else (tier, sequence)
+
+    def look_up(self, keys: list[bytes], applied: Applied) -> None:
+        """Read what the family of ids has of keys, so that `find` need not one by one."""
+        applied.known.update(zip(keys, self._log.get_many(IDS, keys), strict=True))
+
+    def values(self, family: int, keys: list[bytes], applied: Applied) -> list[bytes]:
+        """Whole values of keys that the tables say are in a tier. Raises CorruptionError."""
+        pending = applied.pending[family]
+        unwritten = [key for key in keys if key not in pending] if pending else keys
+        stored: dict[bytes, bytes | None] = {}
+        if len(unwritten) == 1:
+            stored[unwritten[0]] = self._log.get(family, unwritten[0])
+        elif unwritten:
+            stored = dict(zip(unwritten, self._log.get_many(family, unwritten), strict=True))
         values = []
         for key in keys:
-            value = pending.get(key) or stored.get(key)
+            value = stored.get(key) or pending.get(key)
             if value is None:
                 raise CorruptionError(
-                    self._log.path, f"the record {key!r} has gone from {TIERS[tier]}"
+                    self._log.path, f"the record {key!r} has gone from {TIERS[family]}"
                 )
             values.append(value)
         return values
 
-    def payload(
-        self, memories: AgentMemories, tier: int, table: TierTable, row: int, applied: Applied
-    ) -> bytes:
-        """The packed state of a memory, from the database; it is held from now on."""
-        [parts] = self.parts(memories, tier, table, [row], applied)
-        self._hold(table, row, parts.payload, applied)
-        return parts.payload
+    def short(
+        self, memories: AgentMemories, table: TierTable, rows: Sequence[int], applied: Applied
+    ) -> list[Parts]:
+        """Whole records of short-term memories. Raises CorruptionError."""
+        keys = [memories.prefix + table.ids[row].encode() for row in rows]
+        values = self.values(_STM, keys, applied)
+        dimension = self._dimension
+        return [
+            self._checked(key, value, parts_of, dimension)
+            for key, value in zip(keys, values, strict=True)
+        ]
 
-    def payloads(
+    def lower(
+        self, memories: AgentMemories, tier: int, sequences: Sequence[int], applied: Applied
+    ) -> list[LowerRecord]:
+        """Ids and whole records of memories of a lower tier. Raises CorruptionError."""
+        keys = [lower_key(memories.prefix, sequence) for sequence in sequences]
+        return self.checked(keys, self.values(tier, keys, applied))
+
+    def checked(self, keys: Sequence[bytes], values: Sequence[bytes]) -> list[LowerRecord]:
+        """Ids and parts of values of a lower tier. Raises CorruptionError."""
+        dimension = self._dimension
+        return [
+            self._checked(key, value, lower_parts_of, dimension)
+            for key, value in zip(keys, values, strict=True)
+        ]
+
+    def vectors(self, records: Sequence[Parts]) -> npt.NDArray[np.float32]:
+        """The full vectors of records, (n, dim). Raises CorruptionError."""
+        try:
+            return vectors_of(records, self._encode)
+        except BadInputError as error:
+            raise CorruptionError(self._log.path, f"a record has no vector: {error}") from None
+
+    def states(
         self,
         memories: AgentMemories,
-        tier: int,
-        table: TierTable,
-        rows: list[int],
+        places: Sequence[Place],
         applied: Applied,
-    ) -> list[bytes]:
-        """The packed states of memories, from wherever they are. None is held that was not."""
-        missing = [row for row in rows if table.payloads[row] is None]
-        read = {}
-        if missing:
-            parts = self.parts(memories, tier, table, missing, applied)
-            read = {row: one.payload for row, one in zip(missing, parts, strict=True)}
-        return [table.payloads[row] or read[row] for row in rows]
+        *,
+        hold: bool = False,
+    ) -> list[tuple[str, bytes]]:
+        """Ids and packed states of memories, in the order of ``places``.
+
+        Those that are not held are read together; with ``hold`` they are held from now on.
+        """
+        found: dict[Place, tuple[str, bytes]] = {}
+        unread: dict[int, list[int]] = {}
+        for tier, at in places:
+            table = memories.short
+            if tier == _STM and table is not None and (held := table.payloads[at]) is not None:
+                found[tier, at] = table.ids[at], held
+            else:
+                unread.setdefault(tier, []).append(at)
+        for tier, some in unread.items():
+            if tier == _STM and memories.short is not None:
+                table = memories.short
+                for row, parts in zip(
+                    some, self.short(memories, table, some, applied), strict=True
+                ):
+                    found[tier, row] = table.ids[row], parts.payload
+                    if hold:
+                        self._hold(table, row, parts.payload, applied)
+            else:
+                records = self.lower(memories, tier, some, applied)
+                for sequence, (state_id, parts) in zip(some, records, strict=True):
+                    found[tier, sequence] = state_id, parts.payload
+        return [found[place] for place in places]
 
     def memories(
         self, memories: AgentMemories, places: Sequence[Place], applied: Applied
     ) -> list[Memory]:
         """Memories with all that is kept of them, in the order of ``places``."""
-        found: dict[int, Memory] = {}
-        for tier in range(len(TIERS)):
-            wanted = [
-                (at, table, row) for at, (one, table, row) in enumerate(places) if one == tier
-            ]
-            if not wanted:
-                continue
-            table = wanted[0][1]
-            rows = [row for _, _, row in wanted]
-            marked = [row for row in rows if table.marks[row] & HAS_METADATA]
-            parts = dict(
-                zip(marked, self.parts(memories, tier, table, marked, applied), strict=True)
-            )
-            payloads = self.payloads(memories, tier, table, rows, applied)
-            for (at, _, row), payload in zip(wanted, payloads, strict=True):
-                step = table.steps[row]
-                found[at] = Memory(
-                    table.ids[row],
-                    TIERS[tier],
-                    KINDS[table.marks[row] & ~HAS_METADATA],
-                    table.importances[row],
-                    table.stored_ns[row],
-                    None if step == NO_STEP else step,
-                    payload,
-                    parts[row].metadata if row in parts else None,
-                )
-        return [found[at] for at in range(len(places))]
+        found: dict[Place, Memory] = {}
+        chosen: dict[int, list[int]] = {}
+        for tier, at in places:
+            chosen.setdefault(tier, []).append(at)
+        for tier, some in chosen.items():
+            if tier == _STM and memories.short is not None:
+                found |= self._short_memories(memories, memories.short, some, applied)
+            else:
+                records = self.lower(memories, tier, some, applied)
+                for sequence, (state_id, parts) in zip(some, records, strict=True):
+                    found[tier, sequence] = memory_of(state_id, tier, parts)
+        return [found[place] for place in places]
 
-    def parts(
-        self,
-        memories: AgentMemories,
-        tier: int,
-        table: TierTable,
-        rows: list[int],
-        applied: Applied,
-    ) -> list[Parts]:
-        """The whole records of memories, from RocksDB or the batch. Raises CorruptionError."""
-        keys = [memories.prefix + table.ids[row].encode() for row in rows]
-        parts = []
-        for key, value in zip(keys, self.values(tier, keys, applied), strict=True):
-            try:
-                parts.append(parts_of(value, self._dimension))
-            except ValueError as error:
-                problem = f"the record {key!r} is none: {error}"
-                raise CorruptionError(self._log.path, problem) from None
-        return parts
+    def _short_memories(
+        self, memories: AgentMemories, table: TierTable, rows: list[int], applied: Applied
+    ) -> dict[Place, Memory]:
+        """Short-term memories; only metadata has to be read."""
+        marked = [row for row in rows if table.marks[row] & HAS_METADATA]
+        parts = dict(zip(marked, self.short(memories, table, marked, applied), strict=True))
+        plain: list[Place] = [(_STM, row) for row in rows]
+        found = {}
+        for place, (state_id, payload) in zip(
+            plain, self.states(memories, plain, applied), strict=True
+        ):
+            row = place[1]
+            step = table.steps[row]
+            found[place] = Memory(
+                state_id,
+                TIERS[_STM],
+                KINDS[table.marks[row] & KIND_MASK],
+                table.importances[row],
+                table.stored_ns[row],
+                None if step == NO_STEP else step,
+                payload,
+                parts[row].metadata if row in parts else None,
+            )
+        return found
+
+    def _checked(self, key: bytes, value: bytes, read: Callable[..., Any], dimension: int) -> Any:
+        try:
+            return read(value, dimension)
+        except ValueError as error:
+            problem = f"the record {key!r} is none: {error}"
+            raise CorruptionError(self._log.path, problem) from None
 
     def _hold(self, table: TierTable, row: int, payload: bytes, applied: Applied) -> None:
         if self._budget.is_open:
             table.payloads[row] = payload
             applied.held += 1
             applied.held_bytes += len(payload)
+
+
+def memory_of(state_id: str, tier: int, parts: Parts) -> Memory:
+    """A memory of its record."""
+    return Memory(
+        state_id,
+        TIERS[tier],
+        KINDS[parts.kind],
+        parts.importance,
+        parts.stored_ns,
+        None if parts.step == NO_STEP else parts.step,
+        parts.payload,
+        parts.metadata,
+    )

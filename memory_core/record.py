@@ -1,26 +1,33 @@
-"""Keys and values as they lie in RocksDB: format 1.
+"""Keys and values as they lie in RocksDB: format 2.
 
-A key is the agent's prefix and the state id::
+A short-term memory is keyed by its ids, one of a lower tier by its agent and its sequence, which
+the family of ids has for its id::
 
-    uint16 big-endian  length of the agent id in bytes
-    bytes              agent id, UTF-8
-    bytes              state id, UTF-8
+    stm      prefix, state id in UTF-8                value
+    im, ltm  prefix, uint64 big-endian sequence       value, with the state id in it
+    ids      prefix, state id in UTF-8                uint64 big-endian sequence
 
-so that an agent's memories lie together and no two pairs of ids share a key, whatever bytes
-the ids hold. A value is a header and what its flags announce, one after another::
+The prefix is the agent's: a uint16 big-endian, the length of the agent id in bytes, and the agent
+id in UTF-8. So an agent's memories lie together, those of a lower tier in the order of storing,
+and no two pairs of ids share a key, whatever bytes the ids hold. What `ids` has of a memory stays
+as it is when the memory moves between the lower tiers; an entry of a sequence that is in neither
+stands for nothing.
+
+A value is a header and what its flags announce, one after another::
 
     uint64 little-endian   sequence: the store's count of stores when this was stored
     int64                  stored_ns: wall clock, nanoseconds since the epoch
     float32                importance
-    uint32                 flags: 1 no vector, 2 a step, 4 metadata; bits 8 and 9 the kind
+    uint32                 flags: 1 no vector, 2 a step, 4 metadata, 8 the state id;
+                           bits 8 and 9 the kind
+    uint16, bytes          length of the state id and the state id, in a lower tier
     int64                  step, when there is one
     uint32, bytes          length of the metadata and the metadata, packed, when there is some
     float32 x dimension    vector, unit length, unless the flags say that there is none
     bytes                  packed state
 
-A vector that the default encoder made is left out while the memory is short-term: it follows
-from the state, and writing less is most of what makes a store faster. The tier is the column
-family that holds the record.
+A vector that the default encoder made is left out: it follows from the state, and writing less is
+most of what makes a store faster. The tier is the column family that holds the record.
 """
 
 from __future__ import annotations
@@ -35,24 +42,32 @@ __all__ = [
     "Parts",
     "agent_prefix",
     "ids_of",
+    "lower_key",
+    "lower_key_of",
+    "lower_parts_of",
+    "lower_value",
     "make_value",
     "parts_of",
-    "with_vector",
+    "upper_value",
 ]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 # What stands for "no step" where a number has to; no step may be so low.
 NO_STEP = -(2**63)
 
 _NO_VECTOR = 1
 _HAS_STEP = 2
 _HAS_METADATA = 4
+_HAS_ID = 8
 _KIND_SHIFT = 8
 _KINDS = 3
-_KNOWN_FLAGS = _NO_VECTOR | _HAS_STEP | _HAS_METADATA | 3 << _KIND_SHIFT
+_KNOWN_FLAGS = _NO_VECTOR | _HAS_STEP | _HAS_METADATA | _HAS_ID | 3 << _KIND_SHIFT
 _HEADER = struct.Struct("<QqfI")
 _STEP = struct.Struct("<q")
 _LENGTH = struct.Struct("<I")
+_ID_LENGTH = struct.Struct("<H")
+_FLAGS_AT = 20
+_SEQUENCE_BYTES = 8
 
 
 class Parts(msgspec.Struct, gc=False, frozen=True):
@@ -113,7 +128,64 @@ def make_value(
 
 
 def parts_of(value: bytes, dimension: int) -> Parts:
-    """What a value holds. Raises ValueError when it is none."""
+    """What a short-term value holds. Raises ValueError when it is none."""
+    state_id, parts = _taken_apart(value, dimension)
+    if state_id is not None:
+        raise ValueError("it is one of a lower tier")
+    return parts
+
+
+def lower_parts_of(value: bytes, dimension: int) -> tuple[str, Parts]:
+    """State id and parts of a lower tier's value. Raises ValueError when it is none."""
+    state_id, parts = _taken_apart(value, dimension)
+    if state_id is None:
+        raise ValueError("it has no state id")
+    return state_id, parts
+
+
+def lower_key(prefix: bytes, sequence: int) -> bytes:
+    """The key of a memory in a lower tier, whose end is also what the family of ids has of it."""
+    return prefix + sequence.to_bytes(_SEQUENCE_BYTES, "big")
+
+
+def lower_key_of(key: bytes) -> tuple[str, int]:
+    """(agent_id, sequence) of a lower tier's key. Raises ValueError when it is none."""
+    length = int.from_bytes(key[:2], "big")
+    if len(key) != 2 + length + _SEQUENCE_BYTES:
+        raise ValueError("the key is not an agent id and a sequence")
+    return key[2 : 2 + length].decode(), int.from_bytes(key[2 + length :], "big")
+
+
+def lower_value(state_id: bytes, value: bytes) -> bytes:
+    """A short-term value as it is in the lower tiers."""
+    flags = value[_FLAGS_AT] | _HAS_ID
+    return b"".join(
+        (
+            value[:_FLAGS_AT],
+            bytes((flags,)),
+            value[_FLAGS_AT + 1 : _HEADER.size],
+            _ID_LENGTH.pack(len(state_id)),
+            state_id,
+            value[_HEADER.size :],
+        )
+    )
+
+
+def upper_value(value: bytes) -> bytes:
+    """A lower tier's value as it is in the short-term tier."""
+    [length] = _ID_LENGTH.unpack_from(value, _HEADER.size)
+    flags = value[_FLAGS_AT] & ~_HAS_ID
+    return b"".join(
+        (
+            value[:_FLAGS_AT],
+            bytes((flags,)),
+            value[_FLAGS_AT + 1 : _HEADER.size],
+            value[_HEADER.size + _ID_LENGTH.size + length :],
+        )
+    )
+
+
+def _taken_apart(value: bytes, dimension: int) -> tuple[str | None, Parts]:
     try:
         sequence, stored_ns, importance, flags = _HEADER.unpack_from(value)
         at = _HEADER.size
@@ -121,10 +193,14 @@ def parts_of(value: bytes, dimension: int) -> Parts:
         if flags & ~_KNOWN_FLAGS or kind >= _KINDS:
             raise ValueError(f"it has the unknown flags {flags:#x}")
         step = NO_STEP
+        state_id = metadata = vector = None
+        if flags & _HAS_ID:
+            [length] = _ID_LENGTH.unpack_from(value, at)
+            at += _ID_LENGTH.size
+            state_id, at = value[at : at + length].decode(), at + length
         if flags & _HAS_STEP:
             [step] = _STEP.unpack_from(value, at)
             at += _STEP.size
-        metadata = vector = None
         if flags & _HAS_METADATA:
             [length] = _LENGTH.unpack_from(value, at)
             at += _LENGTH.size
@@ -135,21 +211,5 @@ def parts_of(value: bytes, dimension: int) -> Parts:
         vector, at = value[at : at + 4 * dimension], at + 4 * dimension
     if at > len(value):
         raise ValueError("it is cut short")
-    return Parts(sequence, stored_ns, importance, kind, step, metadata, vector, value[at:])
-
-
-def with_vector(value: bytes, dimension: int, vector: bytes) -> bytes:
-    """The value with the vector in it; unchanged when it has one. Raises ValueError."""
-    parts = parts_of(value, dimension)
-    if parts.vector is not None:
-        return value
-    return make_value(
-        parts.sequence,
-        parts.stored_ns,
-        parts.importance,
-        parts.payload,
-        vector=vector,
-        kind=parts.kind,
-        step=parts.step,
-        metadata=parts.metadata,
-    )
+    parts = Parts(sequence, stored_ns, importance, kind, step, metadata, vector, value[at:])
+    return state_id, parts

@@ -20,6 +20,8 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
+from itertools import groupby
+from typing import Any
 
 import msgspec
 
@@ -35,9 +37,12 @@ from memory_core.errors import (
 from memory_core.execution import Execution
 from memory_core.group_commit import GroupCommit
 from memory_core.log import Log
-from memory_core.ops import Demotion, Failure, Operation, Result
+from memory_core.memories import IndexSettings
+from memory_core.movement import Movement
+from memory_core.operations import Operation, Transition
 from memory_core.payload_budget import PayloadBudget
 from memory_core.record import FORMAT_VERSION
+from memory_core.results import Demotion, Failure, Result
 from memory_core.tables import Tables
 from memory_core.vectors import Vectorizer
 
@@ -87,7 +92,7 @@ class MemoryStore:
         try:
             _check_identity(self._log, self.encoder)
             self._vectorizer = Vectorizer(self.encoder)
-            self._tables = Tables(config.dimension)
+            self._tables = Tables(IndexSettings(config.dimension, config.exact_below))
             self._tables.load(self._log, self._vectorizer.encode)
         except BaseException:
             self._log.close()
@@ -98,8 +103,6 @@ class MemoryStore:
         self._refusal: str | None = None
         self._stale = False
         self._lanes: dict[str, int] = {}
-        # by the group that is being executed, if anybody in it watches
-        self._demotions: list[Demotion] = []
 
     def execute(self, batch: Sequence[Operation]) -> list[Result]:
         """Execute a batch as if one operation after another; one result for each, in order.
@@ -135,13 +138,19 @@ class MemoryStore:
                 name = type(batch).__name__
                 raise BadInputError("batch", f"must be operations, not {name}") from None
         work = _Work(batch, lane, number)
-        self._submit(work)
+        if Transition in map(type, batch):
+            self._execute_in_parts(work)
+        else:
+            self._submit(work)
         return work.results, work.started_ns, work.finished_ns
 
     def execute_watched(self, batch: Sequence[Operation]) -> tuple[list[Result], list[Demotion]]:
         """`execute`, and what the batch moved down a tier, in the order of its operations."""
         work = _Work(list(batch), "", 0, watched=True)
-        self._submit(work)
+        if Transition in map(type, work.operations):
+            self._execute_in_parts(work)
+        else:
+            self._submit(work)
         return work.results, work.demotions
 
     @property
@@ -182,6 +191,30 @@ class MemoryStore:
         if work.error is not None:
             raise work.error
 
+    def _execute_in_parts(self, whole: _Work) -> None:
+        """Execute a batch with transitions: each goes on between the batches of others."""
+        whole.started_ns, whole.results, whole.demotions = time.perf_counter_ns(), [], []
+        for is_transition, some in groupby(
+            whole.operations, lambda operation: type(operation) is Transition
+        ):
+            if not is_transition:
+                whole.results += self._execute_part(whole, list(some))
+                continue
+            for operation in some:
+                movement = Movement(operation)  # type: ignore[arg-type]
+                [result] = self._execute_part(whole, [movement])
+                while not movement.is_done and not isinstance(result, Failure):
+                    [result] = self._execute_part(whole, [movement])
+                whole.results.append(result)
+        whole.finished_ns = time.perf_counter_ns()
+
+    def _execute_part(self, whole: _Work, operations: list[Any]) -> list[Result]:
+        part = _Work(operations, whole.lane, whole.number, watched=whole.watched)
+        self._submit(part)
+        first = len(whole.results)
+        whole.demotions += [one._replace(position=first + one.position) for one in part.demotions]
+        return part.results
+
     def _run(self, group: list[_Work]) -> None:
         """Execute batches together, then close if one of the group asks for it."""
         works = group
@@ -194,6 +227,7 @@ class MemoryStore:
                 for work in works:
                     work.error = error
         if len(works) < len(group) and any(work.closes for work in group):
+            self._tables.close()
             try:
                 self._log.close()
             except MemoryCoreError as error:
@@ -220,11 +254,10 @@ class MemoryStore:
         started_ns = time.perf_counter_ns()
         if len(works) == 1 and not works[0].watched:
             [work] = works
-            work.results = self._apply(work.operations)
+            work.results, _ = self._apply(work.operations)
             work.started_ns, work.finished_ns = started_ns, time.perf_counter_ns()
             return
-        self._demotions = []
-        results = self._apply(
+        results, demotions = self._apply(
             [one for work in works for one in work.operations],
             watched=any(work.watched for work in works),
         )
@@ -235,7 +268,7 @@ class MemoryStore:
             if work.watched:
                 work.demotions = [
                     one._replace(position=one.position - position)
-                    for one in self._demotions
+                    for one in demotions
                     if position <= one.position < end
                 ]
             position = end
@@ -243,7 +276,9 @@ class MemoryStore:
         for work in works:
             work.started_ns, work.finished_ns = started_ns, finished_ns
 
-    def _apply(self, operations: Sequence[Operation], *, watched: bool = False) -> list[Result]:
+    def _apply(
+        self, operations: Sequence[Operation], *, watched: bool = False
+    ) -> tuple[list[Result], list[Demotion]]:
         if self._stale:
             self._make_again()
         self._stale = True  # until the batch is through: an interrupt may strike anywhere
@@ -254,11 +289,9 @@ class MemoryStore:
                 if self.config.durability == "fsync":
                     self._log.sync()
             except MemoryCoreError as error:
-                return self._apply_without_writes(operations, applied.writes, error)
+                return self._apply_without_writes(operations, applied.writes, error), []
         self._stale = False
-        if applied.demotions is not None:
-            self._demotions = applied.demotions
-        return applied.results
+        return applied.results, applied.demotions or []
 
     def _apply_without_writes(
         self, operations: Sequence[Operation], writes: list[int], error: MemoryCoreError
@@ -275,6 +308,7 @@ class MemoryStore:
         """Bring the tables back to what the database holds."""
         self._budget.clear()
         self._tables.clear()
+        self._execution.clear()
         self._tables.load(self._log, self._vectorizer.encode)
         self._stale = False
 

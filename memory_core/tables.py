@@ -4,38 +4,57 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from memory_core.errors import BadInputError, CorruptionError
 from memory_core.log import Log
-from memory_core.memories import HAS_METADATA, AgentMemories, Entry, TierTable
-from memory_core.ops import TIERS, Counts
-from memory_core.record import ids_of, parts_of
+from memory_core.memories import (
+    AgentMemories,
+    IndexSettings,
+    LowerTier,
+    entry_of,
+    rows_of,
+)
+from memory_core.operations import TIERS
+from memory_core.record import Parts, ids_of, lower_key_of, lower_parts_of, parts_of
+from memory_core.results import Counts
 
-__all__ = ["Tables"]
+__all__ = ["Tables", "vectors_of"]
 
 _ENCODED_TOGETHER = 1_024
-_Place = tuple[bytes, TierTable, str, Entry]  # the bytes are the key
+_STM = 0
+_Encode = Callable[[Sequence[bytes]], Any]
+_Waiting = tuple[AgentMemories, bytes, str, Parts]  # the bytes are the key
 
 
 class Tables:
     """Agents' memories by agent id, and the number of the last store."""
 
-    def __init__(self, dimension: int) -> None:
-        self._dimension = dimension
+    def __init__(self, settings: IndexSettings) -> None:
+        self._settings = settings
         self.agents: dict[str, AgentMemories] = {}
         self.sequence = 0
+        # whether any agent may have a lower tier
+        self.have_lower = False
 
     def agent(self, agent_id: str) -> AgentMemories:
         """The memories of an agent, made if need be."""
         memories = self.agents.get(agent_id)
         if memories is None:
-            memories = self.agents[agent_id] = AgentMemories(agent_id, self._dimension)
+            memories = self.agents[agent_id] = AgentMemories(agent_id, self._settings)
         return memories
 
-    def load(self, log: Log, encode: Callable[[Sequence[bytes]], Any]) -> None:
+    def make_lower(self, memories: AgentMemories, tier: int) -> LowerTier:
+        """A lower tier of an agent, made if need be."""
+        self.have_lower = True
+        return memories.make_lower(tier)
+
+    def load(self, log: Log, encode: _Encode) -> None:
         """Fill the tables from the database.
 
         Args:
@@ -52,76 +71,94 @@ class Tables:
 
     def clear(self) -> None:
         """Forget all agents; the number of the last store stays."""
+        self.close()
         self.agents.clear()
+
+    def close(self) -> None:
+        """End what goes on in the background."""
+        for memories in self.agents.values():
+            if memories.has_lower:
+                memories.close()
 
     def counts(self, agent_id: str | None) -> Counts:
         """Memories by tier, of one agent or of all."""
-        if agent_id is not None:
-            chosen = [self.agents[agent_id]] if agent_id in self.agents else []
-        else:
-            chosen = list(self.agents.values())
+        chosen = self._chosen(agent_id)
         return Counts(*(sum(one.held(tier) for one in chosen) for tier in range(len(TIERS))))
 
     def sizes(self, agent_id: str | None) -> Counts:
         """Bytes of the packed states by tier, of one agent or of all."""
-        chosen = [self.agents[agent_id]] if agent_id in self.agents else []
-        if agent_id is None:
-            chosen = list(self.agents.values())
+        chosen = self._chosen(agent_id)
         return Counts(*(sum(one.held_bytes(tier) for one in chosen) for tier in range(len(TIERS))))
 
     def _load(
-        self,
-        log: Log,
-        tier: int,
-        records: Iterator[tuple[bytes, bytes]],
-        encode: Callable[[Sequence[bytes]], Any],
+        self, log: Log, tier: int, records: Iterator[tuple[bytes, bytes]], encode: _Encode
     ) -> None:
-        bare: list[_Place] = []
-        payloads: list[bytes] = []
+        dimension = self._settings.dimension
+        waiting: list[_Waiting] = []
         for key, value in records:
             try:
-                agent_id, state_id = ids_of(key)
-                parts = parts_of(value, self._dimension)
+                if tier == _STM:
+                    agent_id, state_id = ids_of(key)
+                    parts = parts_of(value, dimension)
+                else:
+                    agent_id, sequence = lower_key_of(key)
+                    state_id, parts = lower_parts_of(value, dimension)
+                    if parts.sequence != sequence:
+                        raise ValueError(f"it has the sequence {parts.sequence}")
             except ValueError as error:
                 raise _damaged(log, tier, key, error) from None
-            self.sequence = max(self.sequence, parts.sequence)
-            table = self.agent(agent_id).table(tier)
-            entry = (
-                parts.sequence,
-                parts.importance,
-                parts.stored_ns,
-                parts.step,
-                parts.kind | (HAS_METADATA if parts.metadata is not None else 0),
-                len(parts.payload),
-            )
-            if parts.vector is not None:
-                table.put(state_id, np.frombuffer(parts.vector, np.float32), entry, None)
-                continue
-            bare.append((key, table, state_id, entry))
-            payloads.append(parts.payload)
-            if len(bare) == _ENCODED_TOGETHER:
-                self._put_encoded(log, tier, bare, payloads, encode)
-        self._put_encoded(log, tier, bare, payloads, encode)
+            waiting.append((self.agent(agent_id), key, state_id, parts))
+            if len(waiting) == _ENCODED_TOGETHER:
+                self._put(log, tier, waiting, encode)
+                waiting = []
+        self._put(log, tier, waiting, encode)
 
-    def _put_encoded(
-        self,
-        log: Log,
-        tier: int,
-        places: list[_Place],
-        payloads: list[bytes],
-        encode: Callable[[Sequence[bytes]], Any],
-    ) -> None:
-        """Put memories whose vectors follow from their states; both lists are emptied."""
-        if not places:
+    def _put(self, log: Log, tier: int, waiting: list[_Waiting], encode: _Encode) -> None:
+        """Put records into the tables."""
+        if not waiting:
             return
+        self.sequence = max(self.sequence, *(parts.sequence for _, _, _, parts in waiting), 0)
         try:
-            vectors = encode(payloads)
+            vectors = vectors_of([parts for _, _, _, parts in waiting], encode)
         except BadInputError as error:
-            raise _damaged(log, tier, places[0][0], error) from None
-        for (_, table, state_id, entry), vector in zip(places, vectors, strict=True):
-            table.put(state_id, vector, entry, None)
-        places.clear()
-        payloads.clear()
+            raise _damaged(log, tier, waiting[0][1], error) from None
+        entries = [entry_of(parts) for _, _, _, parts in waiting]
+        if tier == _STM:
+            for (memories, _, state_id, _), vector, entry in zip(
+                waiting, vectors, entries, strict=True
+            ):
+                memories.make_short().put(state_id, vector, entry, None)
+            return
+        first = 0
+        for memories, some in groupby(waiting, key=itemgetter(0)):
+            stop = first + sum(1 for _ in some)
+            self.make_lower(memories, tier).add(*rows_of(entries[first:stop]), vectors[first:stop])
+            first = stop
+
+    def _chosen(self, agent_id: str | None) -> list[AgentMemories]:
+        if agent_id is None:
+            return list(self.agents.values())
+        return [self.agents[agent_id]] if agent_id in self.agents else []
+
+
+def vectors_of(
+    records: Sequence[Parts], encode: Callable[[Sequence[bytes]], Any]
+) -> npt.NDArray[np.float32]:
+    """The vectors of records, (n, dim), made of the state where a record has none."""
+    bare = [at for at, parts in enumerate(records) if parts.vector is None]
+    if len(bare) == len(records):
+        made: npt.NDArray[np.float32] = encode([parts.payload for parts in records])
+        return made
+    written = b"".join(parts.vector for parts in records if parts.vector is not None)
+    kept = np.frombuffer(written, np.float32).reshape(len(records) - len(bare), -1)
+    if not bare:
+        return kept
+    vectors = np.empty((len(records), kept.shape[1]), np.float32)
+    is_bare = np.zeros(len(records), np.bool_)
+    is_bare[bare] = True
+    vectors[~is_bare] = kept
+    vectors[is_bare] = encode([records[at].payload for at in bare])
+    return vectors
 
 
 def _damaged(log: Log, tier: int, key: bytes, error: Exception) -> CorruptionError:

@@ -30,12 +30,28 @@ def retention(sequences: npt.ArrayLike, importances: npt.ArrayLike) -> npt.NDArr
     return recency + np.asarray(importances, dtype=np.float64)
 
 
-def lowest_retention(sequences: npt.ArrayLike, importances: npt.ArrayLike, count: int) -> list[int]:
-    """Positions of the ``count`` memories to move down, the first to go first."""
-    scores = retention(sequences, importances)
-    order = np.lexsort((np.asarray(sequences, dtype=np.int64), scores))
-    positions: list[int] = order[:count].tolist()
-    return positions
+def lowest_retention(
+    sequences: npt.NDArray[np.int64], scores: npt.NDArray[np.float64], count: int
+) -> npt.NDArray[np.int64]:
+    """Positions (count,) of the memories to move down, in the order of storing.
+
+    Those of the lowest retention, and of equals the oldest.
+
+    Args:
+        sequences: (n,) order of storing, distinct.
+        scores: (n,) retention.
+        count: from 0 to n.
+    """
+    if count >= len(scores):
+        return np.argsort(sequences, kind="stable")
+    if count <= 0:
+        return np.empty(0, np.int64)
+    limit = np.partition(scores, count - 1)[count - 1]
+    chosen = np.flatnonzero(scores < limit)
+    equal = np.flatnonzero(scores == limit)
+    oldest = equal[np.argsort(sequences[equal], kind="stable")[: count - len(chosen)]]
+    chosen = np.concatenate((chosen, oldest))
+    return chosen[np.argsort(sequences[chosen], kind="stable")]
 
 
 def demotion_count(held: int, capacity: int) -> int:

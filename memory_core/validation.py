@@ -8,6 +8,7 @@ from typing import Any
 
 from memory_core.conditions import OPERATORS, Condition, Filter
 from memory_core.errors import BadInputError
+from memory_core.movement import Movement
 from memory_core.operations import (
     KINDS,
     TIERS,
@@ -309,4 +310,5 @@ _CHECKS: Mapping[type[Any], Callable[[Any], None]] = {
     Restore: _check_restore,
     Agents: _check_agents,
     Export: _check_export,
+    Movement: lambda one: _check_transition(one.operation),
 }

@@ -200,7 +200,7 @@ def test_a_making_that_was_cut_short_is_begun_again(tmp_path: Path):
         with MemoryStore(MemoryConfig(path=folder)) as store:
             store.execute([Store("a", "s", b"\x80")])
     # and of one in which not all column families, or not yet the identity, were made
-    for families in ([], ["meta"], ["meta", "stm", "im", "ltm"]):
+    for families in ([], ["meta"], ["meta", "stm", "im", "ltm"], ["ids", "ltm"]):
         folder = tmp_path / f"families-{len(families)}"
         unfinished = Rdict(str(folder), Options(raw_mode=True))
         for family in families:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from memory_core import Done, MemoryConfig, MemoryStore, Record, Retrieve, Store
-from memory_core.memories import AgentMemories
+from memory_core.memories import AgentMemories, IndexSettings
 from memory_core.payload_budget import PayloadBudget
 
 VECTOR = np.ones(4, np.float32) / 2
@@ -17,14 +17,15 @@ VECTOR = np.ones(4, np.float32) / 2
 def agents(count: int, memories: int, size: int) -> dict[str, AgentMemories]:
     made = {}
     for number in range(count):
-        one = made[f"a{number}"] = AgentMemories(f"a{number}", 4)
+        one = made[f"a{number}"] = AgentMemories(f"a{number}", IndexSettings(4, 100))
         for place in range(memories):
-            one.table(place % 2).put(f"s{place}", VECTOR, (place, 0.5, 0, 0, 0, size), bytes(size))
+            entry = (place, 0.5, 0, 0, 0, size)
+            one.make_short().put(f"s{place}", VECTOR, entry, bytes(size))
     return made
 
 
 def held_bytes(some: dict[str, AgentMemories]) -> int:
-    tables = [table for one in some.values() for table in one.tables if table is not None]
+    tables = [one.short for one in some.values() if one.short is not None]
     return sum(len(payload) for table in tables for payload in table.payloads if payload)
 
 

@@ -1,0 +1,283 @@
+"""Memories on their way down: from a tier to the one below it, some at a time.
+
+A tier that has more than its capacity gives its excess away, a twentieth of its capacity with it.
+Few go at once. Many are noted, and some of them go with each batch that writes, so that no batch
+waits for thousands; until then the tier holds more than its capacity. What is noted is forgotten
+when the store closes: the tier is then too full again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from memory_core.errors import CorruptionError
+from memory_core.log import IDS
+from memory_core.memories import HAS_METADATA, HAS_VECTOR, KIND_MASK, AgentMemories, rows_of
+from memory_core.movement import Chosen, Movement, split
+from memory_core.operations import TIERS
+from memory_core.reading import Applied, Reader
+from memory_core.record import lower_key, lower_value, make_value
+from memory_core.results import Demotion
+from memory_core.tables import Tables
+from memory_core.tiering import demotion_count, lowest_retention, retention, transition_count
+
+__all__ = ["Mover"]
+
+_STM, _IM, _LTM = range(len(TIERS))
+_AT_ONCE = 512
+_LEAST_TOGETHER = 64
+_MOVES_A_WRITE = 2
+_LOOKED_AT_TOGETHER = 100_000
+_AGENTS_LOOKED_AT_TOGETHER = 1_000
+_PART = 1_024
+# What it costs to begin with another agent, in memories.
+_AGENT_COST = 16
+
+Ints = npt.NDArray[np.int64]
+
+
+class Mover:
+    """Moves memories between the tables' tiers and in the write batch. Not thread-safe.
+
+    Args:
+        tables: of the store.
+        reader: reads records.
+        capacities: of the short-term and the intermediate tier.
+    """
+
+    def __init__(self, tables: Tables, reader: Reader, capacities: tuple[int, int]) -> None:
+        self._tables = tables
+        self._reader = reader
+        self._capacities = capacities
+        self._queue: deque[Chosen] = deque()
+        self._queued: set[tuple[str, int]] = set()
+        # tiers that keep what they have, because of damage that moving would have to read
+        self.blocked: dict[tuple[str, int], CorruptionError] = {}
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether anything is noted to move down."""
+        return bool(self._queue)
+
+    @property
+    def waiting(self) -> int:
+        """Memories that are noted to move down."""
+        return sum(len(one.sequences) for one in self._queue)
+
+    def clear(self) -> None:
+        """Forget what is noted."""
+        self._queue.clear()
+        self._queued.clear()
+        self.blocked.clear()
+
+    def make_room(
+        self, agent_id: str, memories: AgentMemories, tier: int, applied: Applied
+    ) -> None:
+        """Move down, or note, what a tier has too much."""
+        if tier == _LTM:
+            return
+        count = demotion_count(memories.held(tier), self._capacities[tier])
+        if not count or (agent_id, tier) in self._queued or (agent_id, tier) in self.blocked:
+            return
+        sequences, scores = _scored(memories, tier)
+        chosen = lowest_retention(sequences, scores, count)
+        if count <= _AT_ONCE:
+            try:
+                if tier == _STM:
+                    self._from_short(agent_id, memories, chosen.tolist(), applied)
+                else:
+                    self._from_intermediate(agent_id, memories, sequences[chosen], applied)
+            except CorruptionError as error:  # met before anything was moved
+                self.blocked[agent_id, tier] = error
+            return
+        self._queued.add((agent_id, tier))
+        self._queue.append(_chosen(agent_id, memories, tier, sequences, chosen))
+
+    def go_on(self, applied: Applied) -> None:
+        """Move some of what is noted: twice as many as the batch has writes."""
+        left = max(_LEAST_TOGETHER, _MOVES_A_WRITE * len(applied.writes))
+        while left > 0 and self._queue:
+            first = self._queue.popleft()
+            some, rest = split(first, left)
+            if rest is None:
+                self._queued.discard((first.agent_id, first.tier))
+            else:
+                self._queue.appendleft(rest)
+            try:
+                self._move(some, applied)
+            except CorruptionError as error:
+                self.blocked[first.agent_id, first.tier] = error
+            left -= len(some.sequences)
+
+    def advance(self, movement: Movement, applied: Applied) -> None:
+        """Do the next part of a transition. Raises CorruptionError."""
+        if movement.unseen is None:
+            agent_id = movement.operation.agent_id
+            movement.unseen = list(self._tables.agents) if agent_id is None else [agent_id]
+        if movement.unseen:
+            self._look(movement)
+            if not movement.unseen:
+                _choose(movement)
+            movement.is_done = not movement.unseen and not movement.parts
+            return
+        left = _PART
+        while left > 0 and movement.parts:
+            some, rest = split(movement.parts.popleft(), left)
+            if rest is not None:
+                movement.parts.appendleft(rest)
+            movement.moved += self._move(some, applied)
+            left -= len(some.sequences) + _AGENT_COST
+        movement.is_done = not movement.parts
+
+    def _look(self, movement: Movement) -> None:
+        """Note what some more agents have in the tier above."""
+        tier, seen = TIERS.index(movement.operation.to) - 1, 0
+        for _ in range(min(_AGENTS_LOOKED_AT_TOGETHER, len(movement.unseen or ()))):
+            agent_id = movement.unseen.pop()  # type: ignore[union-attr]
+            memories = self._tables.agents.get(agent_id)
+            if memories is None or not memories.held(tier):
+                continue
+            sequences, scores = _scored(memories, tier)
+            movement.found.append(_chosen(agent_id, memories, tier, sequences, None))
+            movement.scores.append(scores)
+            seen += len(sequences)
+            if seen >= _LOOKED_AT_TOGETHER:
+                return
+
+    def _move(self, chosen: Chosen, applied: Applied) -> int:
+        """Move what is still where it was; how many."""
+        memories = self._tables.agents.get(chosen.agent_id)
+        if memories is None:
+            return 0
+        if chosen.tier == _STM:
+            table = memories.short
+            if table is None:
+                return 0
+            rows = []
+            for state_id, sequence in zip(chosen.state_ids, chosen.sequences.tolist(), strict=True):
+                row = table.rows.get(state_id)
+                if row is not None and table.sequences[row] == sequence:
+                    rows.append(row)
+            if rows:
+                self._from_short(chosen.agent_id, memories, rows, applied)
+            return len(rows)
+        lower = memories.lower[chosen.tier - 1]
+        here = chosen.sequences[:0] if lower is None else lower.rows.present(chosen.sequences)
+        if len(here):
+            self._from_intermediate(chosen.agent_id, memories, here, applied)
+        return len(here)
+
+    def _from_short(
+        self, agent_id: str, memories: AgentMemories, rows: list[int], applied: Applied
+    ) -> None:
+        table, below = memories.make_short(), self._tables.make_lower(memories, _IM)
+        state_ids = [table.ids[row] for row in rows]
+        values = self._short_values(memories, rows, applied)
+        entries = [table.entry(row) for row in rows]
+        vectors = table.index.vectors[rows]
+        prefix, put, delete = memories.prefix, applied.put, applied.delete
+        for state_id, entry, value in zip(state_ids, entries, values, strict=True):
+            encoded = state_id.encode()
+            sequence = entry[0].to_bytes(8, "big")
+            delete(_STM, prefix + encoded)
+            put(_IM, prefix + sequence, lower_value(encoded, value))
+            put(IDS, prefix + encoded, sequence)
+        table.remove(rows)
+        below.add(*rows_of(entries), vectors)
+        _tell(agent_id, _STM, state_ids, applied)
+        if len(below) > self._capacities[_IM]:
+            self.make_room(agent_id, memories, _IM, applied)
+
+    def _short_values(
+        self, memories: AgentMemories, rows: list[int], applied: Applied
+    ) -> list[bytes]:
+        """Values of short-term memories; what the table holds whole is not read."""
+        table = memories.make_short()
+        values: list[bytes | None] = []
+        for row in rows:
+            payload, mark = table.payloads[row], table.marks[row]
+            if payload is None or mark & (HAS_METADATA | HAS_VECTOR):
+                values.append(None)
+                continue
+            values.append(
+                make_value(
+                    table.sequences[row],
+                    table.stored_ns[row],
+                    table.importances[row],
+                    payload,
+                    kind=mark & KIND_MASK,
+                    step=table.steps[row],
+                )
+            )
+        missing = [at for at, value in enumerate(values) if value is None]
+        keys = [memories.prefix + table.ids[rows[at]].encode() for at in missing]
+        for at, value in zip(missing, self._reader.values(_STM, keys, applied), strict=True):
+            values[at] = value
+        return values  # type: ignore[return-value]
+
+    def _from_intermediate(
+        self, agent_id: str, memories: AgentMemories, sequences: Ints, applied: Applied
+    ) -> None:
+        tier, below = memories.make_lower(_IM), self._tables.make_lower(memories, _LTM)
+        keys = [lower_key(memories.prefix, sequence) for sequence in sequences.tolist()]
+        values = self._reader.values(_IM, keys, applied)
+        records = self._reader.checked(keys, values)
+        vectors = self._reader.vectors([parts for _, parts in records])
+        for key, value in zip(keys, values, strict=True):
+            applied.delete(_IM, key)
+            applied.put(_LTM, key, value)
+        rows = tier.rows.rows(sequences)
+        tier.remove(sequences)
+        below.add(sequences, rows, vectors)
+        _tell(agent_id, _IM, [state_id for state_id, _ in records], applied)
+
+
+def _tell(agent_id: str, tier: int, state_ids: Sequence[str], applied: Applied) -> None:
+    if applied.demotions is not None:
+        position = applied.writes[-1]
+        applied.demotions += [
+            Demotion(position, agent_id, state_id, tier) for state_id in state_ids
+        ]
+
+
+def _scored(memories: AgentMemories, tier: int) -> tuple[Ints, npt.NDArray[np.float64]]:
+    """Sequences and retention of all memories of a tier, (n,) each, in the order of its rows."""
+    table = memories.make_lower(tier) if tier else memories.make_short()
+    sequences = table.all_sequences()
+    return sequences, retention(sequences, table.column("importance"))
+
+
+def _chosen(
+    agent_id: str, memories: AgentMemories, tier: int, sequences: Ints, positions: Ints | None
+) -> Chosen:
+    """Memories at positions of a tier, or all of them."""
+    state_ids: Sequence[str] = ()
+    if tier == _STM:
+        ids = memories.make_short().ids
+        state_ids = ids[:] if positions is None else [ids[at] for at in positions.tolist()]
+    taken = sequences.copy() if positions is None else sequences[positions]
+    return Chosen(agent_id, tier, taken, state_ids)
+
+
+def _choose(movement: Movement) -> None:
+    """Of all that was found, keep what is to move."""
+    if not movement.found:
+        return
+    scores = np.concatenate(movement.scores)
+    sequences = np.concatenate([one.sequences for one in movement.found])
+    count = transition_count(len(sequences), movement.operation.percentage)
+    chosen = np.sort(lowest_retention(sequences, scores, count))
+    first = 0
+    for agent_id, tier, own, state_ids in movement.found:
+        start, stop = np.searchsorted(chosen, (first, first + len(own)))
+        positions = chosen[start:stop] - first
+        positions = positions[np.argsort(own[positions], kind="stable")]
+        first += len(own)
+        if len(positions):
+            ids = [state_ids[at] for at in positions.tolist()] if tier == _STM else ()
+            movement.parts.append(Chosen(agent_id, tier, own[positions], ids))
+    movement.found, movement.scores = [], []
