@@ -227,8 +227,9 @@ def test_a_process_that_is_never_quiet_is_told():
 def test_compaction_makes_tables_smaller_and_leaves_them_whole(tmp_path: Path, states: Path):
     """What was overwritten takes no room after compaction, and the store opens as before."""
     folder = tmp_path / "store"
-    config = MemoryConfig(path=folder, write_buffer_bytes=64 * 1024, stm_capacity=1_000)
-    for _ in range(3):
+    # a table of each family at each close: too few for RocksDB to compact them by itself
+    config = MemoryConfig(path=folder, stm_capacity=1_000)
+    for _ in range(2):
         with MemoryStore(config) as store, WalkFile(states) as file:
             load(store, file, 2_500)
             before = counts(store)

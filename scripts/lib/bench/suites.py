@@ -64,7 +64,7 @@ SUITES = {
         rows=core.ROWS,
         specs=core_figures.figure_specs,
         repeats=3,
-        about="The store alone, with a million memories: some minutes a repeat.",
+        about="The store alone, with a million memories: about seven minutes a repeat.",
         foot=core_figures.FOOT,
         skipped=core.skipped_rows,
     ),
