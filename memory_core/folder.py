@@ -18,6 +18,8 @@ from memory_core.log_format import check_log_file
 __all__ = ["is_unfinished", "prepare_folder"]
 
 _FIRST_MANIFEST = "MANIFEST-000001"
+# What is opened to be written in place, and before RocksDB reads anything.
+_WRITTEN = ("LOCK", "rocksdict-config.json")
 # What RocksDB and rocksdict have written before there is a CURRENT.
 _BEFORE_CURRENT = re.compile(
     r"LOCK|LOG|LOG\.old\.\d+|IDENTITY|MANIFEST-000001|\d{6}\.dbtmp|rocksdict-config\.json"
@@ -30,7 +32,7 @@ def prepare_folder(path: str) -> bool:
     Raises:
         BadInputError: it is a file, or holds something else.
         CorruptionError: files of a database are missing or damaged; names the file.
-        DatabaseError: it cannot be made or read.
+        DatabaseError: it cannot be made, read or written; names the folder or the file.
     """
     try:
         os.makedirs(path, exist_ok=True)
@@ -41,11 +43,13 @@ def prepare_folder(path: str) -> bool:
         raise DatabaseError(path, f"cannot be made or read: {error.strerror}") from None
     if "CURRENT" not in names:
         _require_no_database(path, names)
+        _require_writable(path, names)
         return True
     try:
         _check_files(Path(path), names)
     except OSError as error:
-        raise DatabaseError(path, f"cannot be read: {error.strerror}") from None
+        raise DatabaseError(error.filename or path, f"cannot be read: {error.strerror}") from None
+    _require_writable(path, names)
     return False
 
 
@@ -55,6 +59,16 @@ def is_unfinished(path: str) -> bool:
     return not any(folder.glob("*.sst")) and not any(
         log.stat().st_size for log in folder.glob("*.log")
     )
+
+
+def _require_writable(path: str, names: list[str]) -> None:
+    """Refuse what RocksDB would fail on half way, or rocksdict without saying where."""
+    effective = os.access in os.supports_effective_ids
+    for name in (path, *(os.path.join(path, name) for name in _WRITTEN if name in names)):
+        if not os.access(name, os.W_OK, effective_ids=effective):
+            raise DatabaseError(
+                name, "is read-only to this user; allow writing to it, or open a copy"
+            )
 
 
 def _require_no_database(path: str, names: list[str]) -> None:
