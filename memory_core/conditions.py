@@ -198,4 +198,5 @@ def _condition(path: list[str], name: str, value: Any, field: str) -> Condition:
     if isinstance(value, set | frozenset):
         value = list(value)
     # as it would be in a state: plain, and checked
-    return Condition(path, name, unpack_state(pack_state({"v": value}, field))["v"])
+    place = ".".join(path)
+    return Condition(path, name, unpack_state(pack_state({place: value}, field))[place])

@@ -191,9 +191,9 @@ def _check_range(field: str, bounds: Any, check: Any) -> None:
     if not isinstance(bounds, tuple | list) or len(bounds) != 2:
         raise BadInputError(field, f"must be a lowest and a highest value, not {_shown(bounds)}")
     low, high = bounds
-    for bound in bounds:
+    for at, bound in enumerate(bounds):
         if bound is not None:
-            check(field, bound)
+            check(f"{field}[{at}]", bound)
     if low is not None and high is not None and low > high:
         raise BadInputError(field, f"ends ({_shown(high)}) before it begins ({_shown(low)})")
 

@@ -255,10 +255,12 @@ def test_statistics_count_memories_and_bytes(memory: AgentMemorySystem):
     [
         (lambda m: m.retrieve_by_step_range(agent_id=ME, start_step=5, end_step=2), "start_step"),
         (lambda m: m.retrieve_by_step_range(agent_id=ME, start_step=1.5), "start_step"),
+        (lambda m: m.retrieve_by_step_range(agent_id=ME, end_step="x"), "end_step"),
         (lambda m: m.retrieve_by_time_range(agent_id=ME, start_time="noon"), "start_time"),
         (lambda m: m.retrieve_by_time_range(agent_id=ME, end_time=float("nan")), "end_time"),
         (lambda m: m.retrieve_by_time_range(agent_id=ME, start_time=2, end_time=1), "start_time"),
         (lambda m: m.retrieve_by_importance(agent_id=ME, min_importance="x"), "min_importance"),
+        (lambda m: m.retrieve_by_importance(agent_id=ME, max_importance="x"), "max_importance"),
         (
             lambda m: m.retrieve_by_importance(agent_id=ME, min_importance=0.9, max_importance=0.1),
             "min_importance",
@@ -275,8 +277,8 @@ def test_statistics_count_memories_and_bytes(memory: AgentMemorySystem):
         (lambda m: m.retrieve_by_attributes(agent_id=ME, attributes={7: 3}), "attributes"),
         (lambda m: m.retrieve_by_attributes(agent_id=ME, attributes=["x"]), "attributes"),
         (
-            lambda m: m.retrieve_by_attributes(agent_id=ME, attributes={"x": object()}),
-            "attributes.v",
+            lambda m: m.retrieve_by_attributes(agent_id=ME, attributes={"x.y": [1, object()]}),
+            "attributes.x.y[1]",
         ),
         (lambda m: m.retrieve_by_time_range(agent_id=ME, memory_type="dream"), "memory_type"),
         (lambda m: m.retrieve_by_time_range(agent_id=ME, limit=0), "limit"),
