@@ -152,7 +152,7 @@ class Execution:
             if type(operation) is not Store and type(operation) is not Retrieve:
                 continue
             memories = agents.get(operation.agent_id)
-            if memories is None or not memories.has_lower:
+            if memories is None or memories.lower is None:
                 continue
             if memories.short is None or operation.state_id not in memories.short.rows:
                 keys.append(memories.prefix + operation.state_id.encode())
@@ -197,7 +197,7 @@ class Execution:
         memories = tables.agents.get(agent_id) or tables.agent(agent_id)
         encoded = state_id.encode()
         key = memories.prefix + encoded
-        if memories.has_lower:
+        if memories.lower is not None:
             self._take_out_of_lower(memories, state_id, applied)
         tables.sequence = sequence = tables.sequence + 1
         importance, metadata = operation.importance, operation.metadata
@@ -271,8 +271,8 @@ class Execution:
             key = lower_key(memories.prefix, sequence)
             applied.put(tier, key, lower_value(encoded, value))
             applied.put(IDS, memories.prefix + encoded, key[-_SEQUENCE_BYTES:])
-            lower = tables.make_lower(memories, tier)
-            lower.add(*rows_of([entry]), vector[np.newaxis])
+            lower = tables.make_lower(memories)
+            lower.add(*rows_of([entry], tier), vector[np.newaxis])
         self._mover.make_room(operation.agent_id, memories, tier, applied)
 
     def _delete(self, operation: Delete, applied: Applied) -> Deleted:
@@ -310,7 +310,7 @@ class Execution:
             memories.make_short().remove([at])
             applied.delete(_STM, key)
         else:
-            memories.make_lower(tier).remove(np.array([at], np.int64))
+            memories.make_lower().remove(np.array([at], np.int64))
             applied.delete(tier, lower_key(memories.prefix, at))
             applied.delete(IDS, key)
 
@@ -340,7 +340,7 @@ class Execution:
         if operation.filter is not None or operation.min_score is not None or operation.prefer:
             return self._queries.search(operation, query, memories, applied)
         table = memories.short
-        if table is not None and not memories.has_lower and operation.tier in _STM_NAMES:
+        if table is not None and memories.lower is None and operation.tier in _STM_NAMES:
             # the rule: an agent that has all of its memories in the short-term tier
             scores, rows = self._searcher.search(table.index, query, operation.k)
             payloads, ids = table.payloads, table.ids

@@ -27,6 +27,7 @@ __all__ = [
     "AgentMemories",
     "Entry",
     "IndexSettings",
+    "LowerMemories",
     "LowerTier",
     "TierTable",
     "entry_of",
@@ -72,7 +73,9 @@ class TierTable:
         self.sizes = array("I")
         self.index = FlatIndex(dimension)
 
-    def __len__(self) -> int:
+    @property
+    def held(self) -> int:
+        """How many memories it holds."""
         return len(self.ids)
 
     def put(
@@ -165,17 +168,17 @@ class TierTable:
         return sum(self.sizes)
 
 
-class LowerTier:
-    """The memories of one agent in a lower tier, by their sequences."""
+class LowerMemories:
+    """The memories of one agent below the short-term tier, by their sequences.
+
+    Both lower tiers share an index: what moves from one to the other stays where it is in it.
+    """
 
     __slots__ = ("index", "rows")
 
     def __init__(self, settings: IndexSettings) -> None:
         self.rows = SortedRows()
         self.index = GrowingIndex(settings.dimension, exact_below=settings.exact_below)
-
-    def __len__(self) -> int:
-        return len(self.rows)
 
     def add(self, sequences: Ints, rows: npt.NDArray[Any], vectors: Floats) -> None:
         """Add memories that are not here: (n,) int64, (n,) of `COLUMNS`, (n, dim) float32."""
@@ -187,22 +190,34 @@ class LowerTier:
         self.rows.remove(sequences)
         self.index.remove_many(sequences)
 
-    def all_sequences(self) -> Ints:
-        """Sequences in their order, (n,); not to be changed."""
-        return self.rows.sequences()
 
-    def column(self, name: str) -> npt.NDArray[Any]:
-        """A column in the order of the sequences, (n,)."""
-        return self.rows.column(name)
+class LowerTier(NamedTuple):
+    """One of the lower tiers of an agent."""
+
+    lower: LowerMemories
+    tier: int
+
+    @property
+    def held(self) -> int:
+        """How many memories it holds."""
+        return self.lower.rows.held[self.tier]
 
     @property
     def size_bytes(self) -> int:
         """Of the packed states together."""
-        return self.rows.size_bytes
+        return self.lower.rows.size_bytes[self.tier]
+
+    def all_sequences(self) -> Ints:
+        """Sequences in their order, (n,); not to be changed."""
+        return self.lower.rows.sequences(self.tier)
+
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """A column in the order of the sequences, (n,)."""
+        return self.lower.rows.column(name, self.tier)
 
 
 class AgentMemories:
-    """The three tiers of one agent; a tier is made when the first memory enters it."""
+    """The three tiers of one agent; made when the first memory enters them."""
 
     __slots__ = ("_settings", "lower", "prefix", "short")
 
@@ -210,7 +225,7 @@ class AgentMemories:
         self.prefix = agent_prefix(agent_id)
         self._settings = settings
         self.short: TierTable | None = None
-        self.lower: list[LowerTier | None] = [None] * (len(TIERS) - 1)
+        self.lower: LowerMemories | None = None
 
     def make_short(self) -> TierTable:
         """The short-term tier, made if need be."""
@@ -218,33 +233,22 @@ class AgentMemories:
             self.short = TierTable(self._settings.dimension)
         return self.short
 
-    def make_lower(self, tier: int) -> LowerTier:
-        """A lower tier, made if need be."""
-        lower = self.lower[tier - 1]
-        if lower is None:
-            lower = self.lower[tier - 1] = LowerTier(self._settings)
-        return lower
+    def make_lower(self) -> LowerMemories:
+        """What is below it, made if need be."""
+        if self.lower is None:
+            self.lower = LowerMemories(self._settings)
+        return self.lower
 
     def tier(self, tier: int) -> TierTable | LowerTier | None:
         """A tier if it was made."""
-        return self.lower[tier - 1] if tier else self.short
-
-    @property
-    def has_lower(self) -> bool:
-        """Whether a lower tier was made."""
-        return self.lower[0] is not None or self.lower[1] is not None
-
-    def tier_of(self, sequence: int) -> int | None:
-        """The lower tier that holds a sequence."""
-        for at, lower in enumerate(self.lower):
-            if lower is not None and sequence in lower.rows:
-                return at + 1
-        return None
+        if tier == 0:
+            return self.short
+        return None if self.lower is None else LowerTier(self.lower, tier)
 
     def held(self, tier: int) -> int:
         """How many memories a tier holds."""
         table = self.tier(tier)
-        return 0 if table is None else len(table)
+        return 0 if table is None else table.held
 
     def held_bytes(self, tier: int) -> int:
         """How many bytes the packed states of a tier are together."""
@@ -258,17 +262,16 @@ class AgentMemories:
 
     def close(self) -> None:
         """End what goes on in the background."""
-        for lower in self.lower:
-            if lower is not None:
-                lower.index.close()
+        if self.lower is not None:
+            self.lower.index.close()
 
 
-def rows_of(entries: list[Entry]) -> tuple[Ints, npt.NDArray[Any]]:
+def rows_of(entries: list[Entry], tier: int) -> tuple[Ints, npt.NDArray[Any]]:
     """Sequences (n,) and rows (n,) of `COLUMNS` of entries."""
     sequences, importances, stored_ns, steps, marks, sizes = zip(*entries, strict=True)
     rows = np.empty(len(entries), COLUMNS)
     rows["stored_ns"], rows["step"], rows["importance"] = stored_ns, steps, importances
-    rows["size"], rows["mark"] = sizes, marks
+    rows["size"], rows["mark"], rows["tier"] = sizes, marks, tier
     return np.array(sequences, np.int64), rows
 
 

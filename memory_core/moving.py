@@ -165,8 +165,9 @@ class Mover:
             if rows:
                 self._from_short(chosen.agent_id, memories, rows, applied)
             return len(rows)
-        lower = memories.lower[chosen.tier - 1]
-        here = chosen.sequences[:0] if lower is None else lower.rows.present(chosen.sequences)
+        if memories.lower is None:
+            return 0
+        here = memories.lower.rows.present(chosen.sequences, chosen.tier)
         if len(here):
             self._from_intermediate(chosen.agent_id, memories, here, applied)
         return len(here)
@@ -174,7 +175,7 @@ class Mover:
     def _from_short(
         self, agent_id: str, memories: AgentMemories, rows: list[int], applied: Applied
     ) -> None:
-        table, below = memories.make_short(), self._tables.make_lower(memories, _IM)
+        table, below = memories.make_short(), self._tables.make_lower(memories)
         state_ids = [table.ids[row] for row in rows]
         values = self._short_values(memories, rows, applied)
         entries = [table.entry(row) for row in rows]
@@ -187,9 +188,9 @@ class Mover:
             put(_IM, prefix + sequence, lower_value(encoded, value))
             put(IDS, prefix + encoded, sequence)
         table.remove(rows)
-        below.add(*rows_of(entries), vectors)
+        below.add(*rows_of(entries, _IM), vectors)
         _tell(agent_id, _STM, state_ids, applied)
-        if len(below) > self._capacities[_IM]:
+        if below.rows.held[_IM] > self._capacities[_IM]:
             self.make_room(agent_id, memories, _IM, applied)
 
     def _short_values(
@@ -222,18 +223,15 @@ class Mover:
     def _from_intermediate(
         self, agent_id: str, memories: AgentMemories, sequences: Ints, applied: Applied
     ) -> None:
-        tier, below = memories.make_lower(_IM), self._tables.make_lower(memories, _LTM)
         keys = [lower_key(memories.prefix, sequence) for sequence in sequences.tolist()]
         values = self._reader.values(_IM, keys, applied)
-        records = self._reader.checked(keys, values)
-        vectors = self._reader.vectors([parts for _, parts in records])
+        if applied.demotions is not None:
+            records = self._reader.checked(keys, values)
+            _tell(agent_id, _IM, [state_id for state_id, _ in records], applied)
         for key, value in zip(keys, values, strict=True):
             applied.delete(_IM, key)
             applied.put(_LTM, key, value)
-        rows = tier.rows.rows(sequences)
-        tier.remove(sequences)
-        below.add(sequences, rows, vectors)
-        _tell(agent_id, _IM, [state_id for state_id, _ in records], applied)
+        memories.make_lower().rows.move(sequences, _LTM)
 
 
 def _tell(agent_id: str, tier: int, state_ids: Sequence[str], applied: Applied) -> None:
@@ -246,7 +244,7 @@ def _tell(agent_id: str, tier: int, state_ids: Sequence[str], applied: Applied) 
 
 def _scored(memories: AgentMemories, tier: int) -> tuple[Ints, npt.NDArray[np.float64]]:
     """Sequences and retention of all memories of a tier, (n,) each, in the order of its rows."""
-    table = memories.make_lower(tier) if tier else memories.make_short()
+    table = memories.tier(tier) or memories.make_short()
     sequences = table.all_sequences()
     return sequences, retention(sequences, table.column("importance"))
 

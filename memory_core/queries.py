@@ -38,7 +38,7 @@ def tiers_of(memories: AgentMemories, tier: str) -> list[tuple[int, TierTable | 
     return [
         (number, table)
         for number in _TIER_NUMBERS[tier]
-        if (table := memories.tier(number)) is not None and len(table)
+        if (table := memories.tier(number)) is not None and table.held
     ]
 
 
@@ -55,7 +55,7 @@ class Queries:
         places: list[Place] = []
         if memories is None:
             return Memories([])
-        if memories.has_lower:
+        if memories.lower is not None:
             keys = [memories.prefix + state_id.encode() for state_id in operation.state_ids]
             self._reader.look_up(keys, applied)
         for state_id in operation.state_ids:
@@ -164,7 +164,7 @@ def _within_ranges(
 
 def _rows_within(table: TierTable | LowerTier, wanted: Filter) -> npt.NDArray[np.int64]:
     """Positions in a tier, ascending, that are within a filter's ranges and of its kinds."""
-    mask = np.ones(len(table), bool)
+    mask = np.ones(table.held, bool)
     if wanted.kinds is not None:
         kinds = [KINDS.index(kind) for kind in wanted.kinds]
         mask &= np.isin(table.column("mark") & KIND_MASK, kinds)

@@ -95,7 +95,7 @@ class Reader:
             row = memories.short.rows.get(state_id)
             if row is not None:
                 return _STM, row
-        if not memories.has_lower:
+        if memories.lower is None:
             return None
         key = memories.prefix + state_id.encode()
         if key in applied.pending[IDS]:
@@ -107,7 +107,7 @@ class Reader:
         if entry is None:
             return None
         sequence = int.from_bytes(entry, "big")
-        tier = memories.tier_of(sequence)
+        tier = memories.lower.rows.tier_of(sequence)
         return None if tier is None else (tier, sequence)
 
     def look_up(self, keys: list[bytes], applied: Applied) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memory_core.index import Searcher
-from memory_core.memories import AgentMemories, LowerTier
+from memory_core.memories import AgentMemories, LowerMemories, TierTable
 from memory_core.operations import TIERS
 from memory_core.reading import Applied, Place, Reader
 from memory_core.results import Hit
@@ -74,21 +74,18 @@ def nearest(
         CorruptionError: a record that is needed is damaged.
     """
     found: list[_Found] = []
+    if _STM in tiers:
+        scores, rows = searcher.search(memories.make_short().index, query, k)
+        found += [(score, (_STM, row), True) for score, row in zip(scores, rows, strict=True)]
     depth = k
-    for tier in tiers:
-        if tier == _STM:
-            scores, rows = searcher.search(memories.make_short().index, query, k)
-            found += [(score, (_STM, row), True) for score, row in zip(scores, rows, strict=True)]
-            continue
-        index = memories.make_lower(tier).index
-        exact = index.is_exact
-        if not exact:
+    lower = memories.lower
+    if lower is not None and any(tiers):
+        if not lower.index.is_exact:
             depth = k + _MORE + int(_MORE_RATIO * k)
-        scores, sequences = index.search(query, k if exact else depth)
-        found += [
-            (score, (tier, sequence), exact)
-            for score, sequence in zip(scores, sequences, strict=True)
-        ]
+        among = None
+        if sum(lower.rows.held[tier] for tier in tiers if tier) < len(lower.rows):
+            among = lower.rows.sequences(max(tiers))
+        found += _of_index(lower, query, depth, among)
     found.sort(key=_score, reverse=True)
     if depth == k:
         chosen = found[:k]
@@ -127,8 +124,14 @@ def by_similarity(
         k: how many the caller needs at least.
         applied: what the batch has done so far.
     """
-    sources = [_Source(reader, memories, tier, at, query, applied) for tier, at in chosen]
-    error = 0.0 if all(source.is_exact for source in sources) else _CODE_ERROR
+    sources: list[_Rows | _Sequences] = []
+    error = 0.0
+    wanted = [(tier, at) for tier, at in chosen if tier != _STM]
+    if len(wanted) < len(chosen):
+        sources.append(_Rows(memories.make_short(), chosen[0][1], query))
+    if wanted and memories.lower is not None:
+        sources.append(_Sequences(reader, memories, memories.lower, wanted, query, applied))
+        error = 0.0 if sources[-1].is_exact else _CODE_ERROR
     taken: set[Place] = set()
     depth, together = max(k, _FIRST_DEPTH), min(k, _MAX_READ_TOGETHER)
     while True:
@@ -151,59 +154,73 @@ def by_similarity(
         depth *= _DEPTH_GROWTH
 
 
-class _Source:
-    """A tier, or what is chosen of it, as a search takes from it."""
+class _Rows:
+    """What is chosen of the short-term tier, in the order of similarity."""
+
+    is_exact = True
+
+    def __init__(self, table: TierTable, rows: Ints | None, query: Vector) -> None:
+        chosen = np.arange(table.held) if rows is None else rows
+        self._sorted = _sorted(table.index.vectors[chosen] @ query, chosen.tolist(), _STM)
+        self.count = len(chosen)
+
+    def best(self, depth: int) -> list[_Found]:
+        """The ``depth`` most similar, best first."""
+        return self._sorted[:depth]
+
+
+class _Sequences:
+    """What is chosen of the lower tiers, as their index finds it."""
 
     def __init__(
         self,
         reader: Reader,
         memories: AgentMemories,
-        tier: int,
-        at: Ints | None,
+        lower: LowerMemories,
+        chosen: Sequence[tuple[int, Ints | None]],
         query: Vector,
         applied: Applied,
     ) -> None:
-        self._tier, self._at, self._query = tier, at, query
+        self._lower, self._query = lower, query
+        self._among: Ints | None = None
         self._sorted: list[_Found] | None = None
-        self._lower: LowerTier | None = None
-        self.is_exact = True
-        if tier == _STM:
-            table = memories.make_short()
-            rows = np.arange(len(table)) if at is None else at
-            self._sort(table.index.vectors[rows] @ query, rows)
-        else:
-            self._lower = memories.make_lower(tier)
-            if at is not None and len(at) <= _FEW:
-                records = reader.lower(memories, tier, at.tolist(), applied)
+        self.is_exact = lower.index.is_exact
+        self.count = sum(lower.rows.held[tier] if at is None else len(at) for tier, at in chosen)
+        if self.count == len(lower.rows):
+            return
+        parts = [lower.rows.sequences(tier) if at is None else at for tier, at in chosen]
+        self._among = np.sort(np.concatenate(parts))
+        if self.count <= _FEW:
+            self.is_exact = True
+            self._sorted = []
+            for (tier, _), part in zip(chosen, parts, strict=True):
+                records = reader.lower(memories, tier, part.tolist(), applied)
                 if records:
-                    self._sort(reader.vectors([parts for _, parts in records]) @ query, at)
-                else:
-                    self._sorted = []
-            else:
-                self.is_exact = self._lower.index.is_exact
-        whole = len(self._lower) if self._lower is not None else 0
-        if self._sorted is not None:
-            whole = len(self._sorted)
-        elif at is not None:
-            whole = len(at)
-        self.count = whole
-
-    def _sort(self, scores: Vector, at: Ints) -> None:
-        order = np.argsort(-scores, kind="stable")
-        self._sorted = [
-            (score, (self._tier, one), True)
-            for score, one in zip(scores[order].tolist(), at[order].tolist(), strict=True)
-        ]
+                    scores = reader.vectors([parts for _, parts in records]) @ query
+                    self._sorted += _sorted(scores, part.tolist(), tier)
+            self._sorted.sort(key=_score, reverse=True)
 
     def best(self, depth: int) -> list[_Found]:
         """The ``depth`` most similar, best first."""
-        if self._sorted is not None or self._lower is None:
-            return (self._sorted or [])[:depth]
-        scores, sequences = self._lower.index.search(self._query, depth, among=self._at)
-        return [
-            (score, (self._tier, sequence), self.is_exact)
-            for score, sequence in zip(scores, sequences, strict=True)
-        ]
+        if self._sorted is not None:
+            return self._sorted[:depth]
+        return _of_index(self._lower, self._query, depth, self._among)
+
+
+def _of_index(lower: LowerMemories, query: Vector, depth: int, among: Ints | None) -> list[_Found]:
+    exact = lower.index.is_exact
+    scores, sequences = lower.index.search(query, depth, among=among)
+    tiers = lower.rows.tiers_of(sequences) if sequences else []
+    return [
+        (score, (tier, sequence), exact)
+        for score, tier, sequence in zip(scores, tiers, sequences, strict=True)
+    ]
+
+
+def _sorted(scores: Vector, places: list[int], tier: int) -> list[_Found]:
+    order = np.argsort(-scores, kind="stable").tolist()
+    given = scores.tolist()
+    return [(given[at], (tier, places[at]), True) for at in order]
 
 
 def _read(

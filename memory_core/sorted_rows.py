@@ -1,4 +1,4 @@
-"""What a store keeps in memory of the memories of a lower tier, beside their vectors.
+"""What a store keeps in memory of memories below the short-term tier, beside their vectors.
 
 Rows are in the order of their sequences, which is nearly the order in which they come: what moves
 down is mostly newer than what is there, so inserting moves only what is behind. A row that is
@@ -17,7 +17,8 @@ __all__ = ["COLUMNS", "SortedRows"]
 Ints = npt.NDArray[np.int64]
 Rows = npt.NDArray[Any]
 
-# What is known of a memory but its sequence; `size` are the bytes of its packed state.
+# What is known of a memory but its sequence; `size` are the bytes of its packed state, `tier` is
+# a place in `TIERS`.
 COLUMNS = np.dtype(
     [
         ("stored_ns", "<i8"),
@@ -25,9 +26,11 @@ COLUMNS = np.dtype(
         ("importance", "<f4"),
         ("size", "<u4"),
         ("mark", "u1"),
+        ("tier", "u1"),
     ]
 )
-_DEAD = 64
+_TIERS = 3
+_DEAD = 255  # as a tier
 _FIRST_ROWS = 4
 _GROWTH_RATIO = 1.125
 _MIN_DEAD_ROWS = 64
@@ -38,17 +41,19 @@ class SortedRows:
     """Rows of `COLUMNS` by sequence; not thread-safe.
 
     Attributes:
-        size_bytes: of the packed states together.
+        held: memories by tier.
+        size_bytes: of their packed states together, by tier.
     """
 
-    __slots__ = ("_columns", "_count", "_dead", "_sequences", "size_bytes")
+    __slots__ = ("_columns", "_count", "_dead", "_sequences", "held", "size_bytes")
 
     def __init__(self) -> None:
         self._count = 0
         self._dead = 0
         self._sequences: Ints = np.empty(_FIRST_ROWS, np.int64)
         self._columns: Rows = np.empty(_FIRST_ROWS, COLUMNS)
-        self.size_bytes = 0
+        self.held = [0] * _TIERS
+        self.size_bytes = [0] * _TIERS
 
     def __len__(self) -> int:
         return self._count - self._dead
@@ -65,69 +70,78 @@ class SortedRows:
         """
         if not len(sequences):
             return
-        order = np.argsort(sequences, kind="stable")
-        new, rows = sequences[order], rows[order]
-        first = self._place(int(new[0]))
+        self._account(rows, 1)
+        if len(sequences) > 1 and bool((sequences[1:] < sequences[:-1]).any()):
+            order = np.argsort(sequences, kind="stable")
+            sequences, rows = sequences[order], rows[order]
+        first = self._place(int(sequences[0]))
         if first < self._count:
-            old = self._sequences[first : self._count]
-            live = (self._columns["mark"][first : self._count] & _DEAD) == 0
+            live = self._columns["tier"][first : self._count] != _DEAD
             self._dead -= len(live) - int(np.count_nonzero(live))
-            new = np.concatenate((old[live], new))
+            sequences = np.concatenate((self._sequences[first : self._count][live], sequences))
             rows = np.concatenate((self._columns[first : self._count][live], rows))
-            order = np.argsort(new, kind="stable")
-            new, rows = new[order], rows[order]
-        self.size_bytes += int(rows["size"].sum()) - self._size_of(first)
-        self._require(first + len(new))
-        self._sequences[first : first + len(new)] = new
-        self._columns[first : first + len(new)] = rows
-        self._count = first + len(new)
-
-    def rows(self, sequences: Ints) -> Rows:
-        """The rows of sequences that are here, (n,), as a copy."""
-        places = np.searchsorted(self._sequences[: self._count], sequences)
-        rows: Rows = self._columns[places]
-        return rows
-
-    def present(self, sequences: Ints) -> Ints:
-        """Those of the sequences that are here, in their order."""
-        if not self._count:
-            return sequences[:0]
-        places = np.searchsorted(self._sequences[: self._count], sequences)
-        places = np.minimum(places, self._count - 1)
-        live = (self._sequences[places] == sequences) & (
-            (self._columns["mark"][places] & _DEAD) == 0
-        )
-        here: Ints = sequences[live]
-        return here
+            order = np.argsort(sequences, kind="stable")
+            sequences, rows = sequences[order], rows[order]
+        self._require(first + len(sequences))
+        self._sequences[first : first + len(sequences)] = sequences
+        self._columns[first : first + len(sequences)] = rows
+        self._count = first + len(sequences)
 
     def remove(self, sequences: Ints) -> None:
         """Take rows away. Raises KeyError when one is not here."""
-        places = np.searchsorted(self._sequences[: self._count], sequences)
-        found = np.minimum(places, max(self._count - 1, 0))
-        if not self._count or bool((self._sequences[found] != sequences).any()):
-            raise KeyError(sequences)
-        marks = self._columns["mark"]
-        if bool((marks[places] & _DEAD).any()):
-            raise KeyError(sequences)
-        self.size_bytes -= int(self._columns["size"][places].sum())
-        marks[places] |= _DEAD
+        places = self._places(sequences)
+        self._account(self._columns[places], -1)
+        self._columns["tier"][places] = _DEAD
         self._dead += len(places)
         if self._dead > max(_MIN_DEAD_ROWS, _MAX_DEAD_RATIO * self._count):
             self._compact()
 
-    def __contains__(self, sequence: int) -> bool:
-        return self._find(sequence) is not None
+    def move(self, sequences: Ints, tier: int) -> None:
+        """Put rows into another tier. Raises KeyError when one is not here."""
+        places = self._places(sequences)
+        self._account(self._columns[places], -1)
+        self._columns["tier"][places] = tier
+        self._account(self._columns[places], 1)
 
-    def sequences(self) -> Ints:
-        """Sequences in their order, (n,); not to be changed."""
-        self._compact()
-        return self._sequences[: self._count]
+    def tier_of(self, sequence: int) -> int | None:
+        """The tier of a memory, or None when it is not here."""
+        place = self._place(sequence)
+        if place == self._count or self._sequences[place] != sequence:
+            return None
+        tier = int(self._columns["tier"][place])
+        return None if tier == _DEAD else tier
 
-    def column(self, name: str) -> Rows:
-        """A column in the order of the sequences, (n,); not to be changed."""
+    def tiers_of(self, sequences: list[int]) -> list[int]:
+        """The tiers of memories. Raises KeyError when one is not here."""
+        tiers: list[int] = self._columns["tier"][self._places(np.array(sequences))].tolist()
+        return tiers
+
+    def present(self, sequences: Ints, tier: int) -> Ints:
+        """Those of the sequences that are in a tier, in their order."""
+        if not self._count:
+            return sequences[:0]
+        places = np.searchsorted(self._sequences[: self._count], sequences)
+        places = np.minimum(places, self._count - 1)
+        is_there = (self._sequences[places] == sequences) & (self._columns["tier"][places] == tier)
+        here: Ints = sequences[is_there]
+        return here
+
+    def sequences(self, tier: int | None = None) -> Ints:
+        """Sequences in their order, (n,), of one tier or all; not to be changed."""
         self._compact()
-        column: Rows = self._columns[name][: self._count]
+        sequences = self._sequences[: self._count]
+        return sequences if tier is None else sequences[self._mask(tier)]
+
+    def column(self, name: str, tier: int) -> Rows:
+        """A column of a tier in the order of the sequences, (n,); not to be changed."""
+        self._compact()
+        column: Rows = self._columns[name][: self._count][self._mask(tier)]
         return column
+
+    def _mask(self, tier: int) -> Any:
+        if self.held[tier] == self._count:
+            return slice(None)
+        return self._columns["tier"][: self._count] == tier
 
     def _place(self, sequence: int) -> int:
         """Where a sequence is, or would be."""
@@ -136,23 +150,36 @@ class SortedRows:
             return count
         return int(np.searchsorted(self._sequences[:count], sequence))
 
-    def _find(self, sequence: int) -> int | None:
-        place = self._place(sequence)
-        if place == self._count or self._sequences[place] != sequence:
-            return None
-        return None if self._columns["mark"][place] & _DEAD else place
+    def _places(self, sequences: Ints) -> Ints:
+        if not len(sequences):
+            return sequences
+        if not self._count:
+            raise KeyError(sequences)
+        places: Ints = np.searchsorted(self._sequences[: self._count], sequences)
+        places = np.minimum(places, self._count - 1)
+        is_there = (self._sequences[places] == sequences) & (self._columns["tier"][places] != _DEAD)
+        if not is_there.all():
+            raise KeyError(sequences[~is_there])
+        return places
 
-    def _size_of(self, first: int) -> int:
-        """Bytes of the states of the live rows from ``first`` on."""
-        part = self._columns[first : self._count]
-        if not len(part):
-            return 0
-        return int(part["size"][(part["mark"] & _DEAD) == 0].sum())
+    def _account(self, rows: Rows, sign: int) -> None:
+        if not len(rows):
+            return
+        tiers, sizes = rows["tier"], rows["size"]
+        first = int(tiers[0])
+        if bool((tiers == first).all()):
+            self.held[first] += sign * len(rows)
+            self.size_bytes[first] += sign * int(sizes.sum())
+            return
+        for tier in range(_TIERS):
+            chosen = tiers == tier
+            self.held[tier] += sign * int(np.count_nonzero(chosen))
+            self.size_bytes[tier] += sign * int(sizes[chosen].sum())
 
     def _compact(self) -> None:
         if not self._dead:
             return
-        live = (self._columns["mark"][: self._count] & _DEAD) == 0
+        live = self._columns["tier"][: self._count] != _DEAD
         count = self._count - self._dead
         self._sequences[:count] = self._sequences[: self._count][live]
         self._columns[:count] = self._columns[: self._count][live]

@@ -16,7 +16,7 @@ from memory_core.log import Log
 from memory_core.memories import (
     AgentMemories,
     IndexSettings,
-    LowerTier,
+    LowerMemories,
     entry_of,
     rows_of,
 )
@@ -49,10 +49,10 @@ class Tables:
             memories = self.agents[agent_id] = AgentMemories(agent_id, self._settings)
         return memories
 
-    def make_lower(self, memories: AgentMemories, tier: int) -> LowerTier:
-        """A lower tier of an agent, made if need be."""
+    def make_lower(self, memories: AgentMemories) -> LowerMemories:
+        """What an agent has below the short-term tier, made if need be."""
         self.have_lower = True
-        return memories.make_lower(tier)
+        return memories.make_lower()
 
     def load(self, log: Log, encode: _Encode) -> None:
         """Fill the tables from the database.
@@ -77,8 +77,7 @@ class Tables:
     def close(self) -> None:
         """End what goes on in the background."""
         for memories in self.agents.values():
-            if memories.has_lower:
-                memories.close()
+            memories.close()
 
     def counts(self, agent_id: str | None) -> Counts:
         """Memories by tier, of one agent or of all."""
@@ -132,7 +131,8 @@ class Tables:
         first = 0
         for memories, some in groupby(waiting, key=itemgetter(0)):
             stop = first + sum(1 for _ in some)
-            self.make_lower(memories, tier).add(*rows_of(entries[first:stop]), vectors[first:stop])
+            sequences, rows = rows_of(entries[first:stop], tier)
+            self.make_lower(memories).add(sequences, rows, vectors[first:stop])
             first = stop
 
     def _chosen(self, agent_id: str | None) -> list[AgentMemories]:
