@@ -20,7 +20,7 @@ from memory_core.errors import (
 )
 from memory_core.export_pages import ExportPages
 from memory_core.index import Searcher
-from memory_core.log import IDS, Batch, Log
+from memory_core.log import IDS, Log
 from memory_core.memories import (
     HAS_METADATA,
     HAS_VECTOR,
@@ -86,6 +86,7 @@ class Execution:
         tables: Tables,
         budget: PayloadBudget,
     ) -> None:
+        self._log = log
         self._preparation = Preparation(vectorizer, config.max_state_bytes)
         self._is_reproducible = vectorizer.is_reproducible
         self._dimension = vectorizer.dimension
@@ -114,7 +115,7 @@ class Execution:
             watched: whether demotions are to be told.
         """
         results, vectors = self._preparation.prepare(operations)
-        applied = Applied(results, Batch())
+        applied = Applied(results, self._log.batch())
         if len(operations) > 1 and self._tables.have_lower:
             with contextlib.suppress(DatabaseError):  # which whoever needs it will meet
                 self._look_up(operations, applied)

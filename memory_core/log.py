@@ -58,31 +58,58 @@ _LEAST_BUFFER_BYTES = 64 * 1024
 _END = b"\xff"
 
 
-_ALL = -1
-
-
 class Batch:
-    """Writes that become durable together or not at all, in their order."""
+    """Writes that become durable together or not at all, in their order. Of `Log.batch`."""
 
-    __slots__ = ("writes",)
+    __slots__ = ("_first", "_handles", "_put", "count", "together")
 
-    def __init__(self) -> None:
-        self.writes: list[tuple[int, bytes, bytes | None]] = []
+    def __init__(self, handles: list[Any]) -> None:
+        self._handles = handles
+        self.count = 0
+        # a single put needs no batch of RocksDB's, which is made for the second write
+        self._first: tuple[int, bytes, bytes] | None = None
+        self.together: Any = None
+        self._put: Any = None
 
     def put(self, family: int, key: bytes, value: bytes) -> None:
         """Set a key in a column family: a tier's, or `IDS`."""
-        self.writes.append((family, key, value))
+        self.count += 1
+        if self._put is None:
+            if self.count == 1:
+                self._first = (family, key, value)
+                return
+            self._begin()
+        self._put(key, value, self._handles[family])
 
     def delete(self, family: int, key: bytes) -> None:
         """Take a key out of a column family."""
-        self.writes.append((family, key, None))
+        self.count += 1
+        if self._put is None:
+            self._begin()
+        self.together.delete(key, self._handles[family])
 
     def delete_all(self, prefix: bytes = b"") -> None:
         """Take every key that begins with ``prefix`` out of all tiers and of `IDS`."""
-        self.writes.append((_ALL, prefix, None))
+        self.count += 1
+        if self._put is None:
+            self._begin()
+        for handle in self._handles:
+            self.together.delete_range(prefix, prefix + _END, handle)
+
+    @property
+    def single(self) -> tuple[int, bytes, bytes] | None:
+        """The family, key and value of its only put, if that is all that there is."""
+        return self._first if self._put is None else None
 
     def __len__(self) -> int:
-        return len(self.writes)
+        return self.count
+
+    def _begin(self) -> None:
+        self.together = WriteBatch(raw_mode=True)
+        self._put = self.together.put
+        if self._first is not None:
+            family, key, value = self._first
+            self._put(key, value, self._handles[family])
 
 
 class Log:
@@ -129,24 +156,19 @@ class Log:
             self._handles = [self._db.get_column_family_handle(name) for name in DATA_FAMILIES]
         _open_logs.add(self)
 
+    def batch(self) -> Batch:
+        """An empty batch for `write`."""
+        return Batch(self._handles)
+
     def write(self, batch: Batch) -> None:
         """Hand a batch to the operating system, whole. Raises DatabaseError, StorageFullError."""
         try:
-            if len(batch.writes) == 1 and batch.writes[0][2] is not None:  # a single call's
-                [(family, key, value)] = batch.writes
+            single = batch.single
+            if single is not None:
+                family, key, value = single
                 self._families[family].put(key, value)
-                return
-            handles, together = self._handles, WriteBatch(raw_mode=True)
-            put = together.put
-            for family, key, value in batch.writes:
-                if value is not None:
-                    put(key, value, handles[family])
-                elif family != _ALL:
-                    together.delete(key, handles[family])
-                else:
-                    for handle in handles:
-                        together.delete_range(key, key + _END, handle)
-            self._db.write(together)
+            else:
+                self._db.write(batch.together)
         except Exception as error:  # noqa: BLE001 - rocksdict raises nothing narrower
             raise in_our_words(self.path, str(error)) from None
 

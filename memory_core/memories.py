@@ -9,6 +9,7 @@ its id, its state and its full vector are in RocksDB only.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,6 +32,7 @@ __all__ = [
     "LowerTier",
     "TierTable",
     "entry_of",
+    "rows_from",
     "rows_of",
 ]
 
@@ -44,6 +46,8 @@ Entry = tuple[int, float, int, int, int, int]
 HAS_METADATA = 128
 HAS_VECTOR = 32
 KIND_MASK = 3
+# Rows that are not worth an array.
+_FEW = 8
 
 
 class IndexSettings(NamedTuple):
@@ -119,26 +123,52 @@ class TierTable:
             self.sizes[row],
         )
 
+    def taken(self, rows: list[int]) -> dict[str, npt.NDArray[Any]]:
+        """Sequences, and the other columns by their names, of rows, as copies."""
+        columns = {name: np.frombuffer(column, column.typecode) for name, column in self._numbers()}
+        return {name: column[rows] for name, column in columns.items()}
+
     def remove(self, rows: list[int]) -> None:
         """Take rows away, distinct ones; the last rows take their places."""
-        ids, by_id = self.ids, self.rows
+        ids, payloads, by_id = self.ids, self.payloads, self.rows
         for row in rows:
             del by_id[ids[row]]
         total, count = len(ids), len(ids) - len(rows)
         gone = set(rows)
         holes = [row for row in rows if row < count]
         movers = [row for row in range(count, total) if row not in gone]
-        columns: tuple[Any, ...] = (
-            *(self.ids, self.payloads, self.sequences, self.importances, self.stored_ns),
-            *(self.steps, self.marks, self.sizes),
-        )
-        for column in columns:
-            for hole, mover in zip(holes, movers, strict=True):
-                column[hole] = column[mover]
-            del column[count:]
-        for hole in holes:
-            by_id[ids[hole]] = hole
+        for hole, mover in zip(holes, movers, strict=True):
+            ids[hole] = moved = ids[mover]
+            payloads[hole] = payloads[mover]
+            by_id[moved] = hole
+        del ids[count:], payloads[count:]
+        if len(rows) > _FEW:
+            self._remove_numbers(np.array(holes, np.intp), np.array(movers, np.intp), count)
+        else:
+            for _, column in self._numbers():
+                for hole, mover in zip(holes, movers, strict=True):
+                    column[hole] = column[mover]
+                del column[count:]
         self.index.remove(holes, movers, count)
+
+    def _remove_numbers(
+        self, holes: npt.NDArray[np.intp], movers: npt.NDArray[np.intp], count: int
+    ) -> None:
+        for _, column in self._numbers():
+            view = np.frombuffer(column, column.typecode)
+            view[holes] = view[movers]
+            del view  # or the column could not become shorter
+            del column[count:]
+
+    def _numbers(self) -> tuple[tuple[str, array[Any]], ...]:
+        return (
+            ("sequence", self.sequences),
+            ("stored_ns", self.stored_ns),
+            ("step", self.steps),
+            ("importance", self.importances),
+            ("size", self.sizes),
+            ("mark", self.marks),
+        )
 
     def forget_payloads(self) -> tuple[int, int]:
         """Hold no packed states; how many and how many bytes were held."""
@@ -153,14 +183,7 @@ class TierTable:
 
     def column(self, name: str) -> npt.NDArray[Any]:
         """A column as an array, (n,): one of `COLUMNS`."""
-        columns: dict[str, Any] = {
-            "stored_ns": self.stored_ns,
-            "step": self.steps,
-            "importance": self.importances,
-            "size": self.sizes,
-            "mark": self.marks,
-        }
-        return np.array(columns[name], COLUMNS[name])
+        return np.array(dict(self._numbers())[name], COLUMNS[name])
 
     @property
     def size_bytes(self) -> int:
@@ -266,12 +289,19 @@ class AgentMemories:
             self.lower.index.close()
 
 
+def rows_from(columns: Mapping[str, Any], count: int, tier: int) -> npt.NDArray[Any]:
+    """Rows (n,) of `COLUMNS`, of columns by their names."""
+    rows = np.empty(count, COLUMNS)
+    for name in COLUMNS.names or ():
+        rows[name] = tier if name == "tier" else columns[name]
+    return rows
+
+
 def rows_of(entries: list[Entry], tier: int) -> tuple[Ints, npt.NDArray[Any]]:
     """Sequences (n,) and rows (n,) of `COLUMNS` of entries."""
-    sequences, importances, stored_ns, steps, marks, sizes = zip(*entries, strict=True)
-    rows = np.empty(len(entries), COLUMNS)
-    rows["stored_ns"], rows["step"], rows["importance"] = stored_ns, steps, importances
-    rows["size"], rows["mark"], rows["tier"] = sizes, marks, tier
+    names = ("importance", "stored_ns", "step", "mark", "size")
+    sequences, *columns = zip(*entries, strict=True)
+    rows = rows_from(dict(zip(names, columns, strict=True)), len(entries), tier)
     return np.array(sequences, np.int64), rows
 
 

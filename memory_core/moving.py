@@ -1,6 +1,6 @@
 """Memories on their way down: from a tier to the one below it, some at a time.
 
-A tier that has more than its capacity gives its excess away, a twentieth of its capacity with it.
+A tier that has more than its capacity gives its excess away, a tenth of its capacity with it.
 Few go at once. Many are noted, and some of them go with each batch that writes, so that no batch
 waits for thousands; until then the tier holds more than its capacity. What is noted is forgotten
 when the store closes: the tier is then too full again.
@@ -9,18 +9,19 @@ when the store closes: the tier is then too full again.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from memory_core.errors import CorruptionError
 from memory_core.log import IDS
-from memory_core.memories import HAS_METADATA, HAS_VECTOR, KIND_MASK, AgentMemories, rows_of
+from memory_core.memories import KIND_MASK, AgentMemories, rows_from
 from memory_core.movement import Chosen, Movement, split
 from memory_core.operations import TIERS
 from memory_core.reading import Applied, Reader
-from memory_core.record import lower_key, lower_value, make_value
+from memory_core.record import lower_value, lower_values
 from memory_core.results import Demotion
 from memory_core.tables import Tables
 from memory_core.tiering import demotion_count, lowest_retention, retention, transition_count
@@ -176,54 +177,65 @@ class Mover:
         self, agent_id: str, memories: AgentMemories, rows: list[int], applied: Applied
     ) -> None:
         table, below = memories.make_short(), self._tables.make_lower(memories)
+        columns = table.taken(rows)
         state_ids = [table.ids[row] for row in rows]
-        values = self._short_values(memories, rows, applied)
-        entries = [table.entry(row) for row in rows]
+        encoded = [state_id.encode() for state_id in state_ids]
+        values = self._lower_values(memories, rows, columns, encoded, applied)
         vectors = table.index.vectors[rows]
         prefix, put, delete = memories.prefix, applied.put, applied.delete
-        for state_id, entry, value in zip(state_ids, entries, values, strict=True):
-            encoded = state_id.encode()
-            sequence = entry[0].to_bytes(8, "big")
-            delete(_STM, prefix + encoded)
-            put(_IM, prefix + sequence, lower_value(encoded, value))
-            put(IDS, prefix + encoded, sequence)
+        for state_id, sequence, value in zip(
+            encoded, _as_keys(columns["sequence"]), values, strict=True
+        ):
+            delete(_STM, prefix + state_id)
+            put(_IM, prefix + sequence, value)
+            put(IDS, prefix + state_id, sequence)
         table.remove(rows)
-        below.add(*rows_of(entries, _IM), vectors)
+        below.add(columns["sequence"], rows_from(columns, len(rows), _IM), vectors)
         _tell(agent_id, _STM, state_ids, applied)
         if below.rows.held[_IM] > self._capacities[_IM]:
             self.make_room(agent_id, memories, _IM, applied)
 
-    def _short_values(
-        self, memories: AgentMemories, rows: list[int], applied: Applied
+    def _lower_values(
+        self,
+        memories: AgentMemories,
+        rows: list[int],
+        columns: Mapping[str, npt.NDArray[Any]],
+        state_ids: list[bytes],
+        applied: Applied,
     ) -> list[bytes]:
-        """Values of short-term memories; what the table holds whole is not read."""
-        table = memories.make_short()
-        values: list[bytes | None] = []
-        for row in rows:
-            payload, mark = table.payloads[row], table.marks[row]
-            if payload is None or mark & (HAS_METADATA | HAS_VECTOR):
-                values.append(None)
-                continue
-            values.append(
-                make_value(
-                    table.sequences[row],
-                    table.stored_ns[row],
-                    table.importances[row],
-                    payload,
-                    kind=mark & KIND_MASK,
-                    step=table.steps[row],
+        """What short-term memories are in a lower tier; what the table has whole is not read."""
+        held = memories.make_short().payloads
+        payloads = [held[row] for row in rows]
+        read: list[int] = []
+        if None in payloads or bool((columns["mark"] & ~np.uint8(KIND_MASK)).any()):
+            read = [
+                at
+                for at, (payload, mark) in enumerate(
+                    zip(payloads, columns["mark"].tolist(), strict=True)
                 )
-            )
-        missing = [at for at, value in enumerate(values) if value is None]
-        keys = [memories.prefix + table.ids[rows[at]].encode() for at in missing]
-        for at, value in zip(missing, self._reader.values(_STM, keys, applied), strict=True):
-            values[at] = value
-        return values  # type: ignore[return-value]
+                if payload is None or mark & ~KIND_MASK
+            ]
+            for at in read:
+                payloads[at] = b""
+        values = lower_values(
+            columns["sequence"].tolist(),
+            columns["stored_ns"].tolist(),
+            columns["importance"].tolist(),
+            (columns["mark"] & KIND_MASK).tolist(),
+            columns["step"].tolist(),
+            state_ids,
+            payloads,
+        )
+        keys = [memories.prefix + state_ids[at] for at in read]
+        for at, value in zip(read, self._reader.values(_STM, keys, applied), strict=True):
+            values[at] = lower_value(state_ids[at], value)
+        return values
 
     def _from_intermediate(
         self, agent_id: str, memories: AgentMemories, sequences: Ints, applied: Applied
     ) -> None:
-        keys = [lower_key(memories.prefix, sequence) for sequence in sequences.tolist()]
+        prefix = memories.prefix
+        keys = [prefix + sequence for sequence in _as_keys(sequences)]
         values = self._reader.values(_IM, keys, applied)
         if applied.demotions is not None:
             records = self._reader.checked(keys, values)
@@ -232,6 +244,12 @@ class Mover:
             applied.delete(_IM, key)
             applied.put(_LTM, key, value)
         memories.make_lower().rows.move(sequences, _LTM)
+
+
+def _as_keys(sequences: Ints) -> list[bytes]:
+    """Sequences as the ends of the keys of lower tiers."""
+    together = sequences.astype(">i8").tobytes()
+    return [together[at : at + 8] for at in range(0, len(together), 8)]
 
 
 def _tell(agent_id: str, tier: int, state_ids: Sequence[str], applied: Applied) -> None:

@@ -46,6 +46,7 @@ __all__ = [
     "lower_key_of",
     "lower_parts_of",
     "lower_value",
+    "lower_values",
     "make_value",
     "parts_of",
     "upper_value",
@@ -63,6 +64,7 @@ _KIND_SHIFT = 8
 _KINDS = 3
 _KNOWN_FLAGS = _NO_VECTOR | _HAS_STEP | _HAS_METADATA | _HAS_ID | 3 << _KIND_SHIFT
 _HEADER = struct.Struct("<QqfI")
+_LOWER_HEADER = struct.Struct("<QqfIH")  # and the length of the state id
 _STEP = struct.Struct("<q")
 _LENGTH = struct.Struct("<I")
 _ID_LENGTH = struct.Struct("<H")
@@ -169,6 +171,41 @@ def lower_value(state_id: bytes, value: bytes) -> bytes:
             value[_HEADER.size :],
         )
     )
+
+
+def lower_values(
+    sequences: list[int],
+    stored_ns: list[int],
+    importances: list[float],
+    kinds: list[int],
+    steps: list[int],
+    state_ids: list[bytes],
+    payloads: list[bytes],
+) -> list[bytes]:
+    """Values of a lower tier without metadata and vector, as `make_value` and `lower_value` give.
+
+    Args:
+        sequences: (n,) like what follows.
+        stored_ns: wall clock.
+        importances: from 0 to 1.
+        kinds: their numbers.
+        steps: or `NO_STEP`.
+        state_ids: in UTF-8.
+        payloads: packed states.
+    """
+    pack, values = _LOWER_HEADER.pack, []
+    for sequence, at_ns, importance, kind, step, state_id, payload in zip(
+        sequences, stored_ns, importances, kinds, steps, state_ids, payloads, strict=True
+    ):
+        if step == NO_STEP:
+            flags = _NO_VECTOR | _HAS_ID | kind << _KIND_SHIFT
+            head = pack(sequence, at_ns, importance, flags, len(state_id))
+            values.append(head + state_id + payload)
+        else:
+            flags = _NO_VECTOR | _HAS_ID | _HAS_STEP | kind << _KIND_SHIFT
+            head = pack(sequence, at_ns, importance, flags, len(state_id))
+            values.append(head + state_id + _STEP.pack(step) + payload)
+    return values
 
 
 def upper_value(value: bytes) -> bytes:

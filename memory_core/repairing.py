@@ -29,7 +29,7 @@ from memory_core.encoder import Encoder
 from memory_core.errors import BadInputError, CorruptionError, DatabaseError
 from memory_core.folder_lock import held_to_read
 from memory_core.inspection import Verification, dimension_of, identity_of, verify
-from memory_core.log import Batch, Log
+from memory_core.log import Log
 from memory_core.new_folder import new_folder, require_free
 from memory_core.operations import TIERS
 from memory_core.record import FORMAT_VERSION, ids_of, parts_of
@@ -168,7 +168,7 @@ class _Saving:
         if not keys:
             return
         held = [self.log.get_many(other, keys) for other in range(len(TIERS))]
-        batch = Batch()
+        batch = self.log.batch()
         for position, key in enumerate(keys):
             value = records[key]
             try:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 __all__ = ["demotion_count", "lowest_retention", "retention", "transition_count"]
 
-_SLACK_RATIO = 0.05
+_SLACK_RATIO = 0.1
 
 
 def retention(sequences: npt.ArrayLike, importances: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -57,7 +57,7 @@ def lowest_retention(
 def demotion_count(held: int, capacity: int) -> int:
     """How many memories leave a tier that holds ``held`` and may hold ``capacity``.
 
-    None while it fits; otherwise the excess and a twentieth of the capacity, so that the work
+    None while it fits; otherwise the excess and a tenth of the capacity, so that the work
     of choosing is shared by many stores.
     """
     if held <= capacity:

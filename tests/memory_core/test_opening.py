@@ -29,7 +29,6 @@ from memory_core import (
     MemoryStore,
     Store,
 )
-from memory_core.log import Batch
 from memory_core.record import agent_prefix
 
 
@@ -416,7 +415,7 @@ def test_the_clock_that_is_stored_is_the_one_that_was_given(tmp_path: Path):
         bytes(24),  # announces a vector
         bytes(20) + b"\1\0\0\0",  # no vector and no state
         bytes(20) + b"\1\0\0\0" + b"\xff",
-        bytes(20) + b"\x08\0\0\0" + bytes(100),  # flags of a later release
+        bytes(20) + b"\x10\0\0\0" + bytes(100),  # flags of a later release
     ],
 )
 def test_a_record_that_is_none_is_damage(tmp_path: Path, value: bytes):
@@ -424,7 +423,7 @@ def test_a_record_that_is_none_is_damage(tmp_path: Path, value: bytes):
     config = MemoryConfig(path=tmp_path / "db", dimension=8)
     with MemoryStore(config) as store:
         store.execute([Store.of("a", "s", {"x": 1})])
-        batch = Batch()
+        batch = store._log.batch()
         batch.put(0, agent_prefix("a") + b"bad", value)
         store._log.write(batch)
     with pytest.raises(CorruptionError, match="bad"):
