@@ -33,8 +33,8 @@ from memory_core import (
     Store,
     Transition,
     UnavailableError,
+    retrying,
 )
-from memory_core import client as client_module
 from memory_core.client import MemoryClient, shard_of
 from memory_core.local_transport import LocalTransport, execute_encoded
 from memory_core.wire import Reply, decode_batch, encode_reply
@@ -54,8 +54,8 @@ def run(body: Callable[[], Coroutine[Any, Any, None]]) -> None:
 @pytest.fixture(scope="module", autouse=True)
 def _short_backoff() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(client_module, "_FIRST_BACKOFF_S", 0.0001)
-        patched.setattr(client_module, "_MAX_BACKOFF_S", 0.001)
+        patched.setattr(retrying, "_FIRST_BACKOFF_S", 0.0001)
+        patched.setattr(retrying, "_MAX_BACKOFF_S", 0.001)
         yield
 
 
