@@ -250,7 +250,7 @@ def _dimensions(sizes: CoreSizes) -> list[FigureSpec]:
         f"{sizes.wide_dimension} dimensions, {sizes.wide_memories:,} memories",
         [
             (f"lowest recall from {few} on", "ratio", number("wide", "recall"), _RECALL),
-            ("forced, across tiers", "ratio", number("wide", "forced_all"), _RECALL),
+            ("recall, forced, across tiers", "ratio", number("wide", "forced_all"), _RECALL),
             (
                 "recall, forced, intermediate tier alone",
                 "ratio",
