@@ -13,12 +13,18 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from memory_core.errors import BadInputError, CorruptionError, DatabaseError
+from memory_core.errors import (
+    BadInputError,
+    CorruptionError,
+    DatabaseError,
+    IncompatibleError,
+)
 from memory_core.folder import is_unfinished
+from memory_core.log import DATA_FAMILIES
 from memory_core.log_format import check_log_file
 from memory_core.log_mending import mend_log
-from memory_core.operations import TIERS
 from memory_core.rocks_tools import View, family_order
+from memory_core.snapshot_file import SnapshotError, read_snapshot
 
 __all__ = ["Findings", "Problem", "database_files", "look_at", "mend_all", "ours"]
 
@@ -26,6 +32,9 @@ _FILES = re.compile(
     r"\d{6,}\.(sst|log)|MANIFEST-\d{6,}|CURRENT|IDENTITY|LOCK|LOG(\.old\.\d+)?|OPTIONS-\d{6,}"
     r"|rocksdict-config\.json"
 )
+# A folder of snapshots of indexes, beside the files of RocksDB's; nothing depends on it.
+_INDEXES = "indexes"
+_NO_LOSS = "the index is made from the memories, which costs time only"
 _OF_A_DATABASE = re.compile(r"\d{6,}\.(sst|log)|MANIFEST-\d{6,}|CURRENT")
 
 
@@ -94,6 +103,7 @@ def look_at(path: str) -> Findings:
     """Look at each file, then open a view if that is possible; whoever calls closes it.
 
     Raises:
+        IncompatibleError: it is a database of an earlier format.
         DatabaseError: a file cannot be read for another reason than damage.
     """
     findings = Findings()
@@ -104,6 +114,7 @@ def look_at(path: str) -> Findings:
         _check_rest(path, names, findings)
     except OSError as error:
         raise DatabaseError(error.filename or path, f"cannot be read: {error.strerror}") from None
+    _check_indexes(path, findings)
     if listed:
         _open_view(path, findings)
     return findings
@@ -185,6 +196,25 @@ def _check_rest(path: str, names: list[str], findings: Findings) -> None:
         findings.notes.append(note)
 
 
+def _check_indexes(path: str, findings: Findings) -> None:
+    """Snapshots of indexes: a store that cannot use one makes the index again."""
+    folder = os.path.join(path, _INDEXES)
+    try:
+        names = sorted(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        findings.notes.append(Problem(folder, f"cannot be read: {error.strerror}; {_NO_LOSS}"))
+        return
+    for name in names:
+        if name.endswith(".new"):  # whose writing was cut short; the next one overwrites it
+            continue
+        try:
+            read_snapshot(os.path.join(folder, name))
+        except SnapshotError as error:
+            findings.notes.append(Problem(error.path, f"{error.problem}; {_NO_LOSS}"))
+
+
 def _is_raw_mode(text: bytes) -> bool:
     try:
         found = json.loads(text)
@@ -221,7 +251,10 @@ def _open_view(path: str, findings: Findings) -> None:
         except CorruptionError as error:
             findings.problems.append(Problem(error.path, error.problem))
             return
-    missing = sorted({"meta", *TIERS} - set(findings.view.families))
+    missing = sorted({"meta", *DATA_FAMILIES} - set(findings.view.families))
+    if missing == ["ids"]:  # a MANIFEST that is cut lacks others before it
+        findings.view.close()
+        raise IncompatibleError(path, "was made with format 1; export it there and import it here")
     if missing and not is_unfinished(path):
         problem = Problem(path, f"lists no column family {', '.join(missing)}: its MANIFEST is cut")
         findings.problems.append(problem)

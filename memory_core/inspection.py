@@ -1,8 +1,9 @@
 """`verify` and `stats`: what a database folder holds, and whether all of it is whole.
 
-Both read every record and change no byte of the folder: RocksDB is shown a temporary folder of
-links to its files, so a read-only folder will do. The folder is locked meanwhile: a store that
-has it open makes them raise `LockedError`, and one that would open it is refused.
+Both read every record of every family and change no byte of the folder: RocksDB is shown a
+temporary folder of links to its files, so a read-only folder will do. The folder is locked
+meanwhile: a store that has it open makes them raise `LockedError`, and one that would open it is
+refused.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 
 from memory_core.damage import Findings, Problem, database_files, look_at, ours
 from memory_core.encoder import Encoder
-from memory_core.errors import DatabaseError
+from memory_core.errors import DatabaseError, IncompatibleError
 from memory_core.folder import is_unfinished
 from memory_core.folder_lock import held_to_read
 from memory_core.operations import TIERS
@@ -106,6 +107,7 @@ def verify(path: str | os.PathLike[str], encoder: Encoder | None = None) -> Veri
     Raises:
         BadInputError: there is no database in the folder.
         LockedError: a store has it open.
+        IncompatibleError: it is of another format.
         DatabaseError: its files cannot be read for another reason than damage.
     """
     folder = ours(path)
@@ -164,10 +166,16 @@ def identity_of(view: View) -> dict[str, object]:
 
 
 def dimension_of(identity: Mapping[str, object]) -> int:
-    """The length of the vectors that an identity names. Raises DatabaseError."""
-    dimension = identity.get("dimension")
-    if identity.get("format") != FORMAT_VERSION:
-        raise DatabaseError("meta", f"names the unknown format {identity.get('format')!r}")
+    """The length of the vectors that an identity names.
+
+    Raises:
+        IncompatibleError: it names another format.
+        DatabaseError: it names no possible length.
+    """
+    made, dimension = identity.get("format"), identity.get("dimension")
+    if made != FORMAT_VERSION:
+        problem = f"was made with format {made!r}, and this is format {FORMAT_VERSION}; open it "
+        raise IncompatibleError("meta", f"{problem}with the release that made it")
     if isinstance(dimension, bool) or not isinstance(dimension, int) or dimension < 1:
         raise DatabaseError("meta", f"names the impossible dimension {dimension!r}")
     return dimension
@@ -187,10 +195,13 @@ def _verification(folder: str, findings: Findings, encoder: Encoder | None) -> V
             identity = identity_of(findings.view)
             dimension = dimension_of(identity)
             _require_made_with(identity, encoder)
+        except IncompatibleError as error:
+            raise IncompatibleError(folder, error.problem) from None
         except DatabaseError as error:
             problems.append(Problem(error.path, error.problem))
         reading = TierReading(findings.view, problems, dimension)
         tiers = {name: reading.read(number) for number, name in enumerate(TIERS)}
+        reading.read_ids()
         agents = len(reading.agents)
         if reading.unnamed:
             rest = f"holds {reading.unnamed:,} more that are no whole records"

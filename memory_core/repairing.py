@@ -7,8 +7,7 @@ The damaged folder's files are never written to. What it holds is read through a
 2. where that cannot be opened, or a block hides what lies in other tables: from all tables that
    can be read to their end, and the logs, in a list that RocksDB makes anew.
 
-Of a memory that is found twice the one stored last is kept, and of equals the one further down:
-what was moved is left behind by a move whose deletion was lost.
+Which record of a memory is kept, and what is not brought back, is told in `memory_core.saving`.
 
 The new database is made under a temporary name, checked by `verify`, and then renamed.
 """
@@ -16,30 +15,31 @@ The new database is made under a temporary name, checked by `verify`, and then r
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 
 from memory_core.config import MemoryConfig
 from memory_core.damage import Findings, Problem, look_at, mend_all, ours
 from memory_core.encoder import Encoder
-from memory_core.errors import BadInputError, CorruptionError, DatabaseError
+from memory_core.errors import (
+    BadInputError,
+    CorruptionError,
+    DatabaseError,
+    IncompatibleError,
+)
 from memory_core.folder_lock import held_to_read
 from memory_core.inspection import Verification, dimension_of, identity_of, verify
 from memory_core.log import Log
 from memory_core.new_folder import new_folder, require_free
-from memory_core.operations import TIERS
-from memory_core.record import FORMAT_VERSION, ids_of, parts_of
+from memory_core.record import FORMAT_VERSION
+from memory_core.record_names import gap_problem, name_of
 from memory_core.rocks_tools import View
-from memory_core.salvage import Gap, Salvage
-from memory_core.tier_reading import checked_parts, gap_problem
+from memory_core.saving import Saving, Witness
 
 __all__ = ["Repair", "repair"]
-
-_WRITTEN_TOGETHER = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +86,7 @@ def repair(
     Raises:
         BadInputError: there is no database at ``path``, or ``target`` holds something.
         LockedError: a store has it open.
+        IncompatibleError: it is of another format.
         CorruptionError: nothing can be saved, or not even what it was made with is known.
         StorageFullError, DatabaseError: the new one cannot be written.
     """
@@ -97,7 +98,7 @@ def repair(
     if aside is None:
         require_free(final, "target")
     with held_to_read(folder), new_folder(final) as new:
-        saving = _save(folder, new.path, encoder)
+        saved = _save(folder, new.path, encoder)
         result = _checked(folder, new.path)
         with _moved(folder, aside):
             new.finish()
@@ -106,8 +107,8 @@ def repair(
         damaged=aside or folder,
         saved={name: tier.memories for name, tier in result.tiers.items()},
         agents=result.agents,
-        lost=tuple(saving.lost),
-        from_beneath=saving.from_beneath,
+        lost=tuple(saved.lost),
+        from_beneath=saved.from_beneath,
     )
 
 
@@ -126,135 +127,115 @@ def _moved(folder: str, aside: str | None) -> Iterator[None]:
 
 
 @dataclass
-class _Saving:
-    """The new database while it is filled."""
+class _Outcome:
+    """What is known to be lost, and memories that may be out of date."""
 
-    folder: str
-    log: Log
-    dimension: int
-    lost: list[Problem] = field(default_factory=list)
+    lost: list[Problem]
     from_beneath: int = 0
-    not_records: int = 0
-
-    def take(self, view: View, only_in: Mapping[str, list[Gap]] | None) -> dict[str, list[Gap]]:
-        """Take over what a view shows; where it could not be read, by tier.
-
-        Args:
-            view: the source.
-            only_in: take only what lies in these gaps, by tier; None takes everything.
-        """
-        gaps: dict[str, list[Gap]] = {}
-        # from the bottom up: of a memory in two tiers the lower is where it was moved to
-        for tier in reversed(range(len(TIERS))):
-            name = TIERS[tier]
-            if name not in view.families or (only_in is not None and not only_in.get(name)):
-                continue
-            salvage = Salvage(functools.partial(view.cursor, name), view.error_of)
-            together: dict[bytes, bytes] = {}
-            for key, value in salvage.records():
-                if only_in is not None and not any(gap.covers(key) for gap in only_in[name]):
-                    continue
-                together[key] = value
-                if len(together) == _WRITTEN_TOGETHER:
-                    self._put(tier, together, beneath=only_in is not None)
-                    together = {}
-            self._put(tier, together, beneath=only_in is not None)
-            if salvage.gaps:
-                gaps[name] = salvage.gaps
-        return gaps
-
-    def _put(self, tier: int, records: dict[bytes, bytes], *, beneath: bool) -> None:
-        keys = list(records)
-        if not keys:
-            return
-        held = [self.log.get_many(other, keys) for other in range(len(TIERS))]
-        batch = self.log.batch()
-        for position, key in enumerate(keys):
-            value = records[key]
-            try:
-                ids_of(key)
-                sequence = checked_parts(value, self.dimension).sequence
-            except ValueError:
-                self.not_records += 1
-                continue
-            others = [values[position] for values in held]
-            if any(
-                other is not None and parts_of(other, self.dimension).sequence >= sequence
-                for other in others
-            ):
-                continue
-            for other_tier, other in enumerate(others):
-                if other is not None and other_tier != tier:
-                    batch.delete(other_tier, key)
-            batch.put(tier, key, value)
-            self.from_beneath += beneath
-        if len(batch):
-            self.log.write(batch)
 
 
-def _save(folder: str, made: str, encoder: Encoder | None) -> _Saving:
-    with contextlib.ExitStack() as open_views:
+class _Sources:
+    """Views of a damaged folder, from the best to the worst; each is made when it is needed."""
+
+    def __init__(self, folder: str, findings: Findings, views: contextlib.ExitStack) -> None:
+        self._folder = folder
+        self._findings = findings
+        self._views = views
+        self.listed = findings.view
+        self.rebuilt: View | None = None
+        if self.listed is not None:
+            views.enter_context(self.listed)
+
+    def __iter__(self) -> Iterator[View]:
+        """The views, each made when its turn comes."""
+        if self.listed is not None:
+            yield self.listed
+        yield self.rebuild()
+
+    def rebuild(self) -> View:
+        """A view of all tables and logs, whose damaged parts are left out first."""
+        if self.rebuilt is None:
+            mend_all(self._folder, self._findings)
+            view = View(self._folder, logs=self._findings.logs, rebuild=True)
+            self.rebuilt = self._views.enter_context(view)
+        return self.rebuilt
+
+    def hidden_tables(self) -> int:
+        """How many tables a rebuilt view lacks; 2 stands for an unknown number."""
+        is_missing = any(
+            problem.place.endswith(".sst") and not os.path.exists(problem.place)
+            for problem in self._findings.problems
+        )
+        return 2 if is_missing else len(self.rebuild().left_out)
+
+
+def _save(folder: str, made: str, encoder: Encoder | None) -> _Outcome:
+    with contextlib.ExitStack() as views:
         findings = look_at(folder)
-        sources: list[View] = []
-        if findings.view is not None:
-            sources.append(open_views.enter_context(findings.view))
-        rebuilt: View | None = None
-        if not sources:
-            rebuilt = open_views.enter_context(_rebuilt(folder, findings))
-            sources.append(rebuilt)
-        identity = _identity(sources, None)
-        if identity is None and rebuilt is None:
-            rebuilt = open_views.enter_context(_rebuilt(folder, findings))
-            identity = _identity([rebuilt], None)
-            if identity is not None:  # then the list of tables lacked more than that, perhaps
-                sources.append(rebuilt)
-        identity = identity or _identity([], encoder)
-        if identity is None:
-            raise CorruptionError(
-                folder, "no longer says what it was made with; give repair its encoder"
-            )
+        sources = _Sources(folder, findings, views)
+        identity = _identity(folder, sources, encoder)
         dimension = dimension_of(identity)
         log = Log(made, MemoryConfig(path=made, dimension=dimension))
         try:
             log.put_meta("identity", msgspec.json.encode(identity))
-            saving = _Saving(made, log, dimension)
-            saving.lost += _known_losses(folder, findings)
-            gaps = saving.take(sources[0], None)
-            for source in sources[1:]:
-                saving.take(source, None)
-            if gaps and sources[0] is not rebuilt:
-                with contextlib.suppress(CorruptionError):
-                    rebuilt = rebuilt or open_views.enter_context(_rebuilt(folder, findings))
-                    saving.take(rebuilt, gaps)
-            saving.lost += [gap_problem(tier, gap) for tier, of in gaps.items() for gap in of]
-            if rebuilt is sources[0]:
-                saving.lost += [
-                    Problem(os.path.join(folder, name), "cannot be read to its end; none of it is")
-                    for name in rebuilt.left_out
-                ]
-            if saving.not_records:
-                what = f"held {saving.not_records:,} records that are none of ours, or cut short"
-                saving.lost.append(Problem(folder, what))
-            log.sync()
+            saving = Saving(log, dimension)
+            lost = _known_losses(folder, findings) + _fill(folder, saving, sources)
+            saving.finish()
         finally:
             log.close()
-        return saving
+        return _Outcome(lost, saving.from_beneath)
 
 
-def _rebuilt(folder: str, findings: Findings) -> View:
-    """A view of all tables and logs, whose damaged parts are left out first."""
-    mend_all(folder, findings)
-    return View(folder, logs=findings.logs, rebuild=True)
+def _fill(folder: str, saving: Saving, sources: _Sources) -> list[Problem]:
+    """Save what the sources have; what is lost of it."""
+    lost: list[Problem] = []
+    if sources.listed is not None:
+        best = sources.listed
+        gaps = saving.take(best)
+        if gaps or sources.rebuilt is not None:
+            witness = Witness(best, is_whole=True)
+            # without what it was made with, the list of tables lacked more than that, perhaps
+            only_in = None if sources.rebuilt is not None else gaps
+            with contextlib.suppress(CorruptionError):
+                saving.take(sources.rebuild(), only_in, witness=witness, is_beneath=True)
+    else:
+        best = sources.rebuild()
+        hidden = sources.hidden_tables()
+        # a deletion is in the tables of two families: one table alone cannot hide it
+        pairs = Witness(best, is_whole=False) if hidden == 1 else None
+        gaps = saving.take(best, witness=pairs, is_beneath=hidden > 0)
+        lost += [
+            Problem(os.path.join(folder, name), "cannot be read to its end; none of it is")
+            for name in best.left_out
+        ]
+    lost += [gap_problem(tier, gap) for tier, of in gaps.items() for gap in of]
+    missing, first = saving.missing_of(best)
+    if missing:
+        what = (
+            f"names {missing:,} memories that are nowhere, the first {name_of('ids', first or b'')}"
+        )
+        lost.append(Problem("ids", what))
+    if saving.not_records:
+        what = f"held {saving.not_records:,} records that are none of ours, or cut short"
+        lost.append(Problem(folder, what))
+    return lost
 
 
-def _identity(views: list[View], encoder: Encoder | None) -> dict[str, object] | None:
-    for view in views:
-        with contextlib.suppress(DatabaseError):
-            identity = identity_of(view)
+def _identity(folder: str, sources: _Sources, encoder: Encoder | None) -> dict[str, object]:
+    """What the database was made with. Raises CorruptionError, IncompatibleError."""
+    for found in sources:
+        try:
+            identity = identity_of(found)
             dimension_of(identity)
-            return identity
+        except IncompatibleError as error:
+            raise IncompatibleError(folder, error.problem) from None
+        except DatabaseError:
+            continue
+        return identity
     if encoder is None:
-        return None
+        raise CorruptionError(
+            folder, "no longer says what it was made with; give repair its encoder"
+        )
     return {
         "format": FORMAT_VERSION,
         "encoder": encoder.name,

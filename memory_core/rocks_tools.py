@@ -23,13 +23,13 @@ from memory_core.errors import DatabaseError, StorageFullError
 from memory_core.file_system import has_no_room
 from memory_core.log import in_our_words
 
-__all__ = ["Cursor", "View", "family_order"]
+__all__ = ["NAMING_KEY", "Cursor", "View", "family_order"]
 
 _LINKED = re.compile(r"\d{6,}\.(sst|log)|MANIFEST-\d+|CURRENT")
 _TABLE_OR_LOG = re.compile(r"\d{6,}\.(sst|log)")
 _FAMILY_HEADER = re.compile(r'^\[CFOptions "([^"]+)"\]', re.MULTILINE)
 # A key that is none of ours, in tables that exist only to name column families.
-_NO_KEY = b"\xff\xff"
+NAMING_KEY = b"\xff\xff"
 
 
 class Cursor(Protocol):
@@ -124,6 +124,12 @@ class View:
         with self._named():
             value: bytes | None = self._tables[family].get(key)
         return value
+
+    def get_many(self, family: str, keys: list[bytes]) -> list[bytes | None]:
+        """The values of keys, in their order. Raises DatabaseError."""
+        with self._named():
+            values: list[bytes | None] = self._tables[family].get(keys) if keys else []
+        return values
 
     def error_of(self, error: Exception) -> DatabaseError:
         """An error of a cursor's in our words, with the file in the database's own folder."""
@@ -220,7 +226,7 @@ def family_order(path: str) -> list[str]:
 
 
 def _put_naming_record(family: Rdict) -> None:
-    family.put(_NO_KEY, b"")
+    family.put(NAMING_KEY, b"")
     family.flush()
 
 

@@ -96,6 +96,11 @@ def verdict(folder: Path) -> str | CorruptionError:
         return error
     finally:
         store.close()
+    for result in results:
+        if isinstance(result, Failure):  # ids are read when they are asked for
+            error = result.exception()
+            assert isinstance(error, CorruptionError)
+            return error
     described, found, *records = results
     right = (
         described.counts.total == len(found.hits) == MEMORIES

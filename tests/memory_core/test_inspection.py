@@ -389,10 +389,15 @@ def test_any_flipped_bit_in_a_table_or_log_is_repaired(makings: dict[str, Path],
 
 
 def test_a_flipped_bit_in_the_log_is_named(killed: Path):
-    """A damaged log is named by its own name, and what is whole in it is counted."""
+    """A damaged log is named by its own name, and what is whole in it is counted.
+
+    What the lost batch moved down, later ones may have moved on: that is named by its records.
+    """
     file = _flip_middle("*.log")(killed)
     found = verify(killed)
-    assert [problem.place for problem in found.problems] == [str(file)]
+    places = [problem.place for problem in found.problems]
+    assert places[0] == str(file)
+    assert all(place.startswith(("im ", "ltm ", "ids ")) for place in places[1:])
     assert found.memories >= EACH * len(AGENTS) - 1
 
 
