@@ -24,8 +24,6 @@ Ints = npt.NDArray[np.int64]
 
 _NO_ID = -1
 _MAX_GROWTH_ROWS = 65_536
-# What is folded away comes again: so many rows keep their memory.
-_KEPT_ROWS = 2_048
 _SMALL_ROWS = 8
 _THREAD = threading.local()
 
@@ -65,12 +63,14 @@ class ExactRows:
         ids: (capacity,) int64, likewise.
         frozen: how many rows a build is reading.
         marked: how many of them have been removed meanwhile.
+        kept: rows that keep their memory when they are taken away, since others will come.
     """
 
-    __slots__ = ("count", "frozen", "ids", "marked", "vectors")
+    __slots__ = ("count", "frozen", "ids", "kept", "marked", "vectors")
 
     def __init__(self, dimension: int) -> None:
         self.count = self.frozen = self.marked = 0
+        self.kept = _SMALL_ROWS
         self.vectors: Floats = np.empty((0, dimension), np.float32)
         self.ids: Ints = np.empty(0, np.int64)
 
@@ -86,7 +86,8 @@ class ExactRows:
         """Append vectors (n, dim) under ids (n,)."""
         first, count = self.count, self.count + len(ids)
         if count > len(self.vectors):
-            self._resize(max(count, first + min(first // 4, _MAX_GROWTH_ROWS)))
+            floor = self.kept if self.kept > _SMALL_ROWS else 0
+            self._resize(max(count, floor, first + min(first // 4, _MAX_GROWTH_ROWS)))
         self.vectors[first:count] = vectors
         self.ids[first:count] = ids
         self.count = count
@@ -141,8 +142,8 @@ class ExactRows:
             self.ids[free] = self.ids[moved]
             self.count = count
         capacity = len(self.vectors)
-        if count < capacity // 4 and capacity > 2 * _SMALL_ROWS:
-            self._resize(max(2 * count, min(capacity // 2, _KEPT_ROWS)))
+        if count < capacity // 4 and capacity > 2 * self.kept:
+            self._resize(max(2 * count, self.kept))
 
     def nearest(self, query: Floats, k: int, among: Ints | None) -> tuple[list[float], list[int]]:
         """Scores, best first, and ids of the ``k`` nearest, of ``among`` (sorted) only if given."""

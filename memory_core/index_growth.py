@@ -1,15 +1,16 @@
 """The lists of a `memory_core.growing_index`: what is folded into them, and how they are made.
 
-Lists are built beside what is there, which goes on serving, and then put in its place under the
-lock: first when there are ``exact_below`` rows; again when a list is `_MAX_SCAN_RATIO` times as
-long as one of lists made anew would be (after growth to four times the rows, or when new vectors
-crowd a few lists), when a quarter of the lists' memory is empty, or when so few rows are left that
-there are far too many lists.
+Lists are built when there are ``exact_below`` rows, beside what is there, which goes on serving,
+and then put in its place under the lock. From then on they grow by being split (`ListUpkeep`), a
+few after each fold, at a small part of the cost of a build. Another build comes where that does
+not do: when rows are out of the range of codes, when much of the lists' memory is empty, when no
+slot is left for another list, or when there are far too many lists for the rows that are left.
+Only the last makes other centroids; the others keep the lists as they are.
 
 Invariants:
 - A row of the lists is live unless its id is in ``_dead``; a row of the exact rows is always live.
   An id in ``_dead`` is therefore not folded, so one that comes back is found where it is exact.
-- Rows are taken out of the lists (`_purge`) only while nobody copies from them.
+- Rows are taken out of the lists (`_purge`), and lists split, only while nobody copies from them.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ import numpy.typing as npt
 
 from memory_core.exact_rows import ExactRows
 from memory_core.index_state import Restored, write_state
-from memory_core.inverted_lists import InvertedLists, selector
+from memory_core.inverted_lists import InvertedLists
 from memory_core.list_building import ListBuilding, copied_rows, give_back_memory, lists_for
+from memory_core.list_upkeep import ListUpkeep
+from memory_core.live_search import search_live
 
 __all__ = ["FOLD_ROWS", "Growth", "in_thread"]
 
@@ -32,17 +35,19 @@ Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
 FOLD_ROWS = 2_048
-_MIN_SCANNED_ROWS = 4_096
 _MAX_FOLDS_A_CALL = 2
-_MAX_DEAD_ROWS = 1_024
-_MAX_DEAD_RATIO = 1 / 64
-_MAX_SCAN_RATIO = 2.0
-_MAX_SPARE_RATIO = 0.25
+_MIN_DEAD_ROWS = 1_024
+_MAX_DEAD_ROWS = 16_384
+_MAX_DEAD_RATIO = 1 / 8
+_MAX_SPLITS_A_FOLD = 8
+_MAX_SPARE_RATIO = 0.4
 _SPARE_ROWS_A_LIST = 16
-_MIN_SHRINKAGE = 0.25
+_MAX_LISTS_RATIO = 2.0
 _MAX_CATCH_UPS = 8
 _RETRY_GROWTH = 1.25
 _DEAD_ID_BYTES = 64
+# A state has room for how lists were when they were built, which nothing depends on any more.
+_BUILT = (0.0, 0.0)
 
 
 def in_thread(build: Callable[[], None]) -> threading.Thread:
@@ -77,15 +82,18 @@ class Growth:
         self._rows, self._lock = rows, lock
         self._exact_below, self._start = exact_below, start
         self.lists: InvertedLists | None = None
+        self._upkeep: ListUpkeep | None = None
         self.is_building = False
         self.error: Exception | None = None
         # of the exact rows behind the frozen ones, so many cannot be folded for now
         self._stuck = 0
-        self._built_skew = 0.0
-        self._built_rows = 0
+        # what the build that is under way does with centroids
+        self._is_anew = True
         self._dead: set[int] = set()
         self._dead_since: set[int] | None = None
         self._copying = 0
+        # since it was last asked whether a build is due
+        self._has_changed = True
         self._holding = self._closed = False
         self._retry_rows = 0
         self._threads: list[threading.Thread] = []
@@ -108,9 +116,14 @@ class Growth:
 
     def restore(self, restored: Restored) -> None:
         """Take over what a state held."""
-        self.lists = restored.lists
+        if restored.lists is not None:
+            self._take(restored.lists)
         self._dead.update(restored.dead.tolist())
-        self._built_skew, self._built_rows = restored.built[0], int(restored.built[1])
+
+    def _take(self, lists: InvertedLists) -> None:
+        self.lists, self._upkeep = lists, ListUpkeep(lists)
+        # what is folded away comes again
+        self._rows.kept = FOLD_ROWS + FOLD_ROWS // 4
 
     def remove(self, ids: Ints) -> None:
         """Let the rows of ids (n,), wherever they are in lists, be dead."""
@@ -121,7 +134,8 @@ class Growth:
         if self._dead_since is not None:
             self._dead_since.update(some)
         listed = 0 if self.lists is None else len(self.lists)
-        if not self._copying and len(self._dead) > max(_MAX_DEAD_ROWS, _MAX_DEAD_RATIO * listed):
+        most = max(_MIN_DEAD_ROWS, min(_MAX_DEAD_ROWS, int(_MAX_DEAD_RATIO * listed)))
+        if not self._copying and len(self._dead) > most:
             self._purge()
 
     def _purge(self) -> None:
@@ -130,11 +144,12 @@ class Growth:
             self.lists.remove(_sorted(self._dead))
         self._dead.clear()
         self._stuck = 0
+        self._has_changed = True
 
     def fold(self) -> None:
         """Move exact rows into the lists while there are enough of them."""
-        lists, rows = self.lists, self._rows
-        if lists is None or self._holding:
+        lists, upkeep, rows = self.lists, self._upkeep, self._rows
+        if lists is None or upkeep is None or self._holding:
             return
         for _ in range(_MAX_FOLDS_A_CALL):
             first = rows.frozen + min(self._stuck, rows.count - rows.frozen)
@@ -155,8 +170,11 @@ class Growth:
                 first = stop - int(np.count_nonzero(fit))
             if first < stop:
                 vectors = rows.vectors[first:stop]
-                lists.append(rows.ids[first:stop], vectors, lists.assign(vectors))
+                lists.append(rows.ids[first:stop], vectors, upkeep.assign(vectors))
                 rows.retain(first, np.zeros(stop - first, np.bool_))
+            if not self._copying:
+                upkeep.split(_MAX_SPLITS_A_FOLD)
+            self._has_changed = True
 
     def _is_back(self, ids: Ints) -> bool:
         return not self._dead.isdisjoint(ids.tolist())
@@ -165,31 +183,9 @@ class Growth:
         self, query: Floats, k: int, probes: int, among: Ints | None
     ) -> tuple[list[float], list[int]]:
         """As `GrowingIndex.search`, of what is in the lists."""
-        lists, dead, chosen = self.lists, self._dead, None
-        if lists is None or not len(lists):
+        if self.lists is None:
             return [], []
-        probes = max(probes, int(_MIN_SCANNED_ROWS * len(lists.sizes) / max(len(lists), 1)))
-        if among is not None:
-            if not len(among):
-                return [], []
-            chosen = selector(among)
-            # as many of those that count are scanned as of all otherwise
-            probes = max(probes, -(-probes * len(lists) // len(among)))
-        fetched = k + min(k, len(dead))
-        while True:
-            scores, ids = lists.search(query, fetched, probes, chosen)
-            is_full = len(ids) == fetched
-            if dead and not dead.isdisjoint(ids):
-                live = [pair for pair in zip(scores, ids, strict=True) if pair[1] not in dead]
-                scores, ids = [score for score, _ in live], [id_ for _, id_ in live]
-            if len(ids) >= k:
-                return scores[:k], ids[:k]
-            if is_full:
-                fetched *= 4
-            elif probes < len(lists.sizes):
-                probes = len(lists.sizes)
-            else:
-                return scores, ids
+        return search_live(self.lists, self._dead, query, k, probes, among)
 
     def is_due(self) -> bool:
         """Whether a build should begin now; then it is taken to have begun, and `begin` it."""
@@ -197,18 +193,23 @@ class Growth:
             return False
         rows, lists = len(self._rows), self.lists
         if lists is None:
-            due = rows >= max(self._exact_below, 1)
+            self._is_anew = rows >= max(self._exact_below, 1)
+            is_due = self._is_anew
+        elif not self._has_changed:
+            return False
         else:
+            self._has_changed = False
             listed = len(lists)
+            rows += listed
             spare = int(lists.capacities.sum()) - listed - _SPARE_ROWS_A_LIST * len(lists.sizes)
-            due = (
-                lists.scanned_rows > _MAX_SCAN_RATIO * self._built_skew * listed / lists_for(listed)
+            self._is_anew = len(lists.sizes) > _MAX_LISTS_RATIO * lists_for(listed)
+            is_due = (
+                self._is_anew
+                or len(lists.sizes) >= lists.slots
                 or spare > _MAX_SPARE_RATIO * (listed + spare)
-                or (listed < _MIN_SHRINKAGE * self._built_rows)
                 or self._stuck > max(FOLD_ROWS, listed // 16)
             )
-            rows += listed
-        if not due or rows < self._retry_rows or not rows:
+        if not is_due or rows < self._retry_rows or not rows:
             return False
         self.is_building = True
         return True
@@ -223,11 +224,11 @@ class Growth:
             exact_ids, exact_vectors = rows.ids[live], rows.vectors[live]
             dead = _sorted(self._dead)
             sizes = np.zeros(0, np.int64) if lists is None else lists.sizes.copy()
-            built = (self._built_skew, float(self._built_rows))
             self._copying += 1
         try:
-            parts = [] if lists is None else copied_rows(lists, 0 * sizes, sizes, self._lock)
-            return write_state(exact_ids, exact_vectors, dead, lists, sizes, parts, built)
+            copied = [] if lists is None else copied_rows(lists, 0 * sizes, sizes, self._lock)
+            parts = ((part_ids, codes) for _, part_ids, codes in copied)
+            return write_state(exact_ids, exact_vectors, dead, lists, sizes, parts, _BUILT)
         finally:
             with self._lock:
                 self._copying -= 1
@@ -262,7 +263,10 @@ class Growth:
             self._stuck = 0
             self._copying += 1
             self._dead_since = set()
-            building = ListBuilding(ids, vectors, self.lists, _sorted(self._dead), self._lock)
+            dead = _sorted(self._dead)
+            building = ListBuilding(
+                ids, vectors, self.lists, dead, self._lock, is_anew=self._is_anew
+            )
         lists = None
         try:
             lists = building.make(self.stopped)
@@ -291,9 +295,8 @@ class Growth:
         """Put new lists in the place of what they were made of, or without them go on as before."""
         self._rows.thaw(drop=lists is not None)
         if lists is not None:
-            self.lists = lists
+            self._take(lists)
             self._dead = self._dead_since or set()
-            self._built_skew, self._built_rows = lists.skew, len(lists)
         elif self.error is not None:
             listed = 0 if self.lists is None else len(self.lists)
             self._retry_rows = int(_RETRY_GROWTH * (len(self._rows) + listed))
@@ -301,6 +304,7 @@ class Growth:
             self._dead.clear()
         self._dead_since = None
         self._stuck = 0
+        self._has_changed = True
         self._copying -= 1
         self.is_building = self._holding = False
 

@@ -10,7 +10,8 @@ by at most half a step in each dimension, and coding what was decoded changes no
 made from lists again and again without losing anything more.
 
 FAISS's lists grow by doubling, which would leave a third of them empty; here a list that is full
-is given an eighth more than it needs. Not thread-safe.
+is given an eighth more than it needs. Lists are added within a number of slots: FAISS has no way
+to make room for more. Not thread-safe.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["InvertedLists", "pointer", "selector", "train_centroids"]
+__all__ = ["InvertedLists", "nearest", "pointer", "selector", "train_centroids"]
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -68,6 +69,25 @@ def pointer(array: npt.NDArray[Any]) -> Any:
     return faiss.swig_ptr(array)
 
 
+def nearest(vectors: Floats, of: Floats, k: int = 1) -> Ints:
+    """Rows of the ``k`` of ``of`` (m, dim) most like each of vectors (n, dim): (n, k) int64."""
+    # With more threads than one, FAISS takes 80 times as long on a core that is shared.
+    faiss.omp_set_num_threads(1)
+    rows = np.empty((len(vectors), k), np.int64)
+    scores = np.empty((len(vectors), k), np.float32)
+    faiss.knn_inner_product(
+        faiss.swig_ptr(vectors),
+        faiss.swig_ptr(of),
+        vectors.shape[1],
+        len(vectors),
+        len(of),
+        k,
+        faiss.swig_ptr(scores),
+        faiss.swig_ptr(rows),
+    )
+    return rows
+
+
 def selector(among: Ints) -> Any:
     """FAISS's selector of the ids in ``among``: sorted, int64, not empty."""
     bitmap_bytes = (int(among[-1]) >> 3) + 1
@@ -91,6 +111,8 @@ class InvertedLists:
         high: greatest, likewise.
 
     Attributes:
+        centroids: as given, and of the lists that were added, (lists, dim) float32.
+        slots: how many lists there can be.
         sizes: rows of each list, (lists,) int64.
         capacities: rows that each list has memory for, (lists,) int64.
     """
@@ -99,6 +121,7 @@ class InvertedLists:
         lists = len(centroids)
         self._dimension: int = centroids.shape[1]
         self.centroids = np.ascontiguousarray(centroids, np.float32)
+        self.slots = min(8 * lists + 64, 2 * lists + 1_024)
         self.low, self.high = low, high
         self.sizes: Ints = np.zeros(lists, np.int64)
         self.capacities: Ints = np.zeros(lists, np.int64)
@@ -107,7 +130,7 @@ class InvertedLists:
         self._index: Any = faiss.IndexIVFScalarQuantizer(
             self._quantiser,
             self._dimension,
-            lists,
+            self.slots,
             faiss.ScalarQuantizer.QT_8bit,
             faiss.METRIC_INNER_PRODUCT,
             False,
@@ -127,21 +150,9 @@ class InvertedLists:
     @property
     def memory_bytes(self) -> int:
         """Bytes that the lists and centroids take."""
-        lists = len(self.sizes)
-        rows = int(self.capacities.sum())
-        return rows * (self._dimension + 8) + lists * (
-            2 * 4 * self._dimension + 16 + _LIST_OVERHEAD_BYTES
-        )
-
-    @property
-    def scanned_rows(self) -> float:
-        """Rows in a list, on average over where rows are: what probing one list costs."""
-        return float(np.dot(self.sizes, self.sizes)) / max(len(self), 1)
-
-    @property
-    def skew(self) -> float:
-        """`scanned_rows` against rows in a list if all were of a size; 1 at the least."""
-        return self.scanned_rows * len(self.sizes) / max(len(self), 1)
+        rows = int(self.capacities.sum()) * (self._dimension + 8)
+        centroids = len(self.sizes) * (2 * 4 * self._dimension + 16)
+        return rows + centroids + self.slots * _LIST_OVERHEAD_BYTES
 
     @staticmethod
     def span(vectors: Floats) -> tuple[Floats, Floats]:
@@ -158,15 +169,7 @@ class InvertedLists:
 
     def assign(self, vectors: Floats) -> Ints:
         """The list of each of vectors (n, dim), contiguous: (n,) int64. Safe beside anything."""
-        # With more threads than one, FAISS takes 80 times as long on a core that is shared.
-        faiss.omp_set_num_threads(1)
-        rows = len(vectors)
-        numbers = np.empty(rows, np.int64)
-        scores = np.empty(rows, np.float32)
-        self._quantiser.search_c(
-            rows, faiss.swig_ptr(vectors), 1, faiss.swig_ptr(scores), faiss.swig_ptr(numbers)
-        )
-        return numbers
+        return nearest(vectors, self.centroids)[:, 0]
 
     def append(self, ids: Ints, vectors: Floats, numbers: Ints) -> None:
         """Add vectors (n, dim) that fit, under ids (n,), to the lists of these numbers (n,)."""
@@ -184,11 +187,33 @@ class InvertedLists:
         """Add rows (n,), (n, dim) that are coded already to one list."""
         if not len(ids):
             return
-        size = int(self.sizes[number])
-        self._set_capacity(number, size + len(ids))
+        size = int(self.sizes[number]) + len(ids)
+        if size > self.capacities[number]:
+            self._set_capacity(number, size + size // 8 + _MIN_SPARE_ROWS)
         self._lists.add_entries(number, len(ids), faiss.swig_ptr(ids), faiss.swig_ptr(codes))
         self.sizes[number] += len(ids)
         self._index.ntotal += len(ids)
+
+    def replace(self, number: int, ids: Ints, codes: npt.NDArray[np.uint8]) -> None:
+        """Let these rows (n,), (n, dim) be all that a list holds; its memory stays if it fits."""
+        self._lists.resize(number, 0)
+        self._index.ntotal -= int(self.sizes[number])
+        self.sizes[number] = 0
+        self.append_codes(number, ids, codes)
+
+    def add_list(self, centroid: Floats) -> int:
+        """Add an empty list while there are fewer than ``slots``; its number."""
+        number = len(self.sizes)
+        self._quantiser.add(centroid[np.newaxis])
+        self.centroids = np.concatenate([self.centroids, centroid[np.newaxis]])
+        self.sizes, self.capacities = np.append(self.sizes, 0), np.append(self.capacities, 0)
+        return number
+
+    def move(self, number: int, centroid: Floats) -> None:
+        """Give a list another centroid."""
+        self.centroids[number] = centroid
+        held = faiss.rev_swig_ptr(self._quantiser.get_xb(), self.centroids.size)
+        held.reshape(self.centroids.shape)[number] = centroid
 
     def reserve(self, sizes: Ints) -> None:
         """Give each list that has less memory than for ``sizes`` (lists,) rows an eighth more."""
@@ -214,9 +239,8 @@ class InvertedLists:
         faiss.omp_set_num_threads(1)
         self._index.remove_ids(faiss.IDSelectorBatch(ids))
         lists = self._lists
-        self.sizes = np.fromiter(
-            map(lists.list_size, range(len(self.sizes))), np.int64, len(self.sizes)
-        )
+        count = len(self.sizes)
+        self.sizes = np.fromiter(map(lists.list_size, range(count)), np.int64, count)
 
     def held(self, ids: Ints) -> int:
         """How many rows are of these ids (sorted)."""

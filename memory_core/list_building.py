@@ -1,5 +1,8 @@
 """Makes inverted lists of exact rows and of the lists before, while these are used and grow.
 
+Either with centroids made anew, or with those of the lists before, where these are in shape and
+only the range of codes or the lists' memory is not: that costs a twentieth.
+
 What is read stands still: the exact rows are frozen, and nothing is taken out of the lists, only
 put behind what they hold. So what has come since is what is behind the rows that were read.
 """
@@ -38,12 +41,15 @@ def lists_for(rows: int) -> int:
 
 def copied_rows(
     lists: InvertedLists, starts: Ints, stops: Ints, lock: threading.Lock
-) -> Iterator[tuple[Ints, Codes]]:
-    """Ids and codes of each list from ``starts`` to ``stops`` (lists,), under the lock by turns."""
+) -> Iterator[tuple[int, Ints, Codes]]:
+    """Number, ids and codes of each list from ``starts`` to ``stops`` (lists,).
+
+    The lock is taken for one list at a time.
+    """
     for turn, number in enumerate(np.flatnonzero(stops > starts).tolist()):
         with lock:
-            rows = lists.rows(number, int(starts[number]), int(stops[number]))
-        yield rows
+            ids, codes = lists.rows(number, int(starts[number]), int(stops[number]))
+        yield number, ids, codes
         if turn % _LISTS_AT_ONCE == 0:
             time.sleep(_PAUSE_S)
 
@@ -67,6 +73,7 @@ class ListBuilding:
         old: the lists before, or None.
         gone: ids whose rows in ``old`` are dead, sorted.
         lock: whoever changes ``old`` holds it.
+        is_anew: whether to make other centroids than those of ``old``.
     """
 
     def __init__(
@@ -76,9 +83,12 @@ class ListBuilding:
         old: InvertedLists | None,
         gone: Ints,
         lock: threading.Lock,
+        *,
+        is_anew: bool,
     ) -> None:
         self._ids, self._vectors = ids, vectors
         self._old, self._gone, self._lock = old, gone, lock
+        self._kept = None if is_anew or old is None else old.centroids.copy()
         self._taken: Ints = np.zeros(0, np.int64) if old is None else old.sizes.copy()
 
     @property
@@ -88,19 +98,9 @@ class ListBuilding:
 
     def make(self, stopped: Callable[[], bool]) -> InvertedLists | None:
         """The new lists, or None when ``stopped`` said so."""
-        rows = len(self._ids) + int(self._taken.sum())
-        lists = lists_for(rows)
-        sample = self._sample(lists * _SAMPLE_ROWS_A_LIST / max(rows, 1))
-        centroids = train_centroids(sample, min(lists, len(sample)), stopped)
-        if centroids is None:
+        new = self._empty(stopped) if self._kept is None else self._like_old(self._kept)
+        if new is None:
             return None
-        new = InvertedLists(centroids, *self._span())
-        likely = np.bincount(new.assign(sample), minlength=len(centroids))
-        del sample
-        likely = (likely * (rows / max(int(likely.sum()), 1))).astype(np.int64)
-        for first in range(0, len(likely), _LISTS_AT_ONCE):
-            new.reserve(likely * (np.arange(len(likely)) < first + _LISTS_AT_ONCE))
-            time.sleep(_PAUSE_S)
         for first in range(0, len(self._ids), _ROWS_AT_ONCE):
             if stopped():
                 return None
@@ -118,6 +118,24 @@ class ListBuilding:
         starts, self._taken = self._taken, stops
         return self._copy(new, starts, stops, stopped)
 
+    def _empty(self, stopped: Callable[[], bool]) -> InvertedLists | None:
+        """Lists with centroids made anew, and memory for the rows that there will be."""
+        rows = len(self._ids) + int(self._taken.sum())
+        lists = lists_for(rows)
+        sample = self._sample(lists * _SAMPLE_ROWS_A_LIST / max(rows, 1))
+        centroids = train_centroids(sample, min(lists, len(sample)), stopped)
+        if centroids is None:
+            return None
+        new = InvertedLists(centroids, *self._span())
+        likely = np.bincount(new.assign(sample), minlength=len(centroids))
+        _reserve(new, (likely * (rows / max(int(likely.sum()), 1))).astype(np.int64))
+        return new
+
+    def _like_old(self, centroids: Floats) -> InvertedLists:
+        new = InvertedLists(centroids, *self._span())
+        _reserve(new, self._taken)
+        return new
+
     def _span(self) -> tuple[Floats, Floats]:
         """What codes stand for: as before if everything fits, since then no code changes."""
         old = self._old
@@ -134,9 +152,7 @@ class ListBuilding:
         parts = [np.ascontiguousarray(self._vectors[::step])]
         if self._old is not None:
             zeros = np.zeros_like(self._taken)
-            for number, (_, codes) in enumerate(
-                copied_rows(self._old, zeros, self._taken, self._lock)
-            ):
+            for number, _, codes in copied_rows(self._old, zeros, self._taken, self._lock):
                 parts.append(self._old.decode(codes[number % step :: step]))
         return np.concatenate(parts)
 
@@ -145,11 +161,11 @@ class ListBuilding:
     ) -> bool:
         if self._old is None:
             return True
-        waiting: list[tuple[Ints, Codes]] = []
+        waiting: list[tuple[int, Ints, Codes]] = []
         rows = 0
-        for ids, codes in copied_rows(self._old, starts, stops, self._lock):
-            waiting.append((ids, codes))
-            rows += len(ids)
+        for part in copied_rows(self._old, starts, stops, self._lock):
+            waiting.append(part)
+            rows += len(part[1])
             if rows >= _ROWS_AT_ONCE:
                 if stopped():
                     return False
@@ -158,17 +174,29 @@ class ListBuilding:
         self._add_coded(new, waiting)
         return not stopped()
 
-    def _add_coded(self, new: InvertedLists, waiting: list[tuple[Ints, Codes]]) -> None:
+    def _add_coded(self, new: InvertedLists, waiting: list[tuple[int, Ints, Codes]]) -> None:
         if not waiting or self._old is None:
             return
-        ids = np.concatenate([ids for ids, _ in waiting])
-        codes = np.concatenate([codes for _, codes in waiting])
+        numbers = np.repeat([number for number, _, _ in waiting], [len(w[1]) for w in waiting])
+        ids = np.concatenate([ids for _, ids, _ in waiting])
+        codes = np.concatenate([codes for _, _, codes in waiting])
         if len(self._gone):
             places = np.minimum(np.searchsorted(self._gone, ids), len(self._gone) - 1)
             live = self._gone[places] != ids
-            ids, codes = ids[live], codes[live]
-        if len(ids):
-            _add(new, ids, self._old.decode(np.ascontiguousarray(codes)))
+            ids, codes, numbers = ids[live], codes[live], numbers[live]
+        if not len(ids):
+            return
+        vectors = self._old.decode(np.ascontiguousarray(codes))
+        if self._kept is None:
+            _add(new, ids, vectors)
+        else:
+            new.append(np.ascontiguousarray(ids), vectors, np.ascontiguousarray(numbers))
+
+
+def _reserve(lists: InvertedLists, sizes: Ints) -> None:
+    for first in range(0, len(sizes), _LISTS_AT_ONCE):
+        lists.reserve(sizes * (np.arange(len(sizes)) < first + _LISTS_AT_ONCE))
+        time.sleep(_PAUSE_S)
 
 
 def _add(lists: InvertedLists, ids: Ints, vectors: Floats) -> None:
