@@ -101,7 +101,7 @@ class GrowingIndex:
         shape = (len(ids), self._rows.vectors.shape[1])
         if vectors.shape != shape:
             raise BadInputError("vectors", f"must be of shape {shape}, not {vectors.shape}")
-        step = len(ids) if self.is_exact else FOLD_ROWS
+        step = len(ids) if self.is_exact else FOLD_ROWS // 2
         for first in range(0, len(ids), max(step, 1)):
             with self._lock:
                 self._rows.extend(ids[first : first + step], vectors[first : first + step])
