@@ -252,7 +252,8 @@ def _open_view(path: str, findings: Findings) -> None:
             findings.problems.append(Problem(error.path, error.problem))
             return
     missing = sorted({"meta", *DATA_FAMILIES} - set(findings.view.families))
-    if missing == ["ids"]:  # a MANIFEST that is cut lacks others before it
+    # a MANIFEST that is cut may lack them, too
+    if missing == ["ids"] and "ids" not in family_order(path):
         findings.view.close()
         raise IncompatibleError(path, "was made with format 1; export it there and import it here")
     if missing and not is_unfinished(path):

@@ -32,11 +32,12 @@ from memory_core.errors import (
 )
 from memory_core.folder_lock import held_to_read
 from memory_core.inspection import Verification, dimension_of, identity_of, verify
-from memory_core.log import Log
+from memory_core.log import DATA_FAMILIES, Log
 from memory_core.new_folder import new_folder, require_free
+from memory_core.operations import TIERS
 from memory_core.record import FORMAT_VERSION
 from memory_core.record_names import gap_problem, name_of
-from memory_core.rocks_tools import View
+from memory_core.rocks_tools import View, family_of_table
 from memory_core.saving import Saving, Witness
 
 __all__ = ["Repair", "repair"]
@@ -160,13 +161,17 @@ class _Sources:
             self.rebuilt = self._views.enter_context(view)
         return self.rebuilt
 
-    def hidden_tables(self) -> int:
-        """How many tables a rebuilt view lacks; 2 stands for an unknown number."""
-        is_missing = any(
+    def hidden_families(self) -> frozenset[str]:
+        """Families of which a rebuilt view may lack a table."""
+        if any(
             problem.place.endswith(".sst") and not os.path.exists(problem.place)
             for problem in self._findings.problems
-        )
-        return 2 if is_missing else len(self.rebuild().left_out)
+        ):
+            return frozenset(DATA_FAMILIES)  # nothing says of which it was, nor that it is one
+        found = {
+            family_of_table(os.path.join(self._folder, name)) for name in self.rebuild().left_out
+        }
+        return frozenset(DATA_FAMILIES if None in found else {name for name in found if name})
 
 
 def _save(folder: str, made: str, encoder: Encoder | None) -> _Outcome:
@@ -193,17 +198,15 @@ def _fill(folder: str, saving: Saving, sources: _Sources) -> list[Problem]:
         best = sources.listed
         gaps = saving.take(best)
         if gaps or sources.rebuilt is not None:
-            witness = Witness(best, is_whole=True)
+            witness = Witness(best)
             # without what it was made with, the list of tables lacked more than that, perhaps
             only_in = None if sources.rebuilt is not None else gaps
             with contextlib.suppress(CorruptionError):
-                saving.take(sources.rebuild(), only_in, witness=witness, is_beneath=True)
+                saving.take(sources.rebuild(), only_in, beneath=TIERS, witness=witness)
     else:
         best = sources.rebuild()
-        hidden = sources.hidden_tables()
-        # a deletion is in the tables of two families: one table alone cannot hide it
-        pairs = Witness(best, is_whole=False) if hidden == 1 else None
-        gaps = saving.take(best, witness=pairs, is_beneath=hidden > 0)
+        hidden = sources.hidden_families()
+        gaps = saving.take(best, beneath=hidden, witness=None if "ids" in hidden else Witness(best))
         lost += [
             Problem(os.path.join(folder, name), "cannot be read to its end; none of it is")
             for name in best.left_out

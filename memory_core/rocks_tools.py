@@ -23,11 +23,14 @@ from memory_core.errors import DatabaseError, StorageFullError
 from memory_core.file_system import has_no_room
 from memory_core.log import in_our_words
 
-__all__ = ["NAMING_KEY", "Cursor", "View", "family_order"]
+__all__ = ["NAMING_KEY", "Cursor", "View", "family_of_table", "family_order"]
 
 _LINKED = re.compile(r"\d{6,}\.(sst|log)|MANIFEST-\d+|CURRENT")
 _TABLE_OR_LOG = re.compile(r"\d{6,}\.(sst|log)")
 _FAMILY_HEADER = re.compile(r'^\[CFOptions "([^"]+)"\]', re.MULTILINE)
+# As it is among a table's properties, which are never compressed and lie near its end.
+_FAMILY_PROPERTY = re.compile(rb"column\.family\.id.{4,8}name(stm|im|ltm|ids|meta)\n", re.DOTALL)
+_PROPERTIES_WITHIN_BYTES = 1 << 20
 # A key that is none of ours, in tables that exist only to name column families.
 NAMING_KEY = b"\xff\xff"
 
@@ -223,6 +226,17 @@ def family_order(path: str) -> list[str]:
             if len(found) > 1 and found[0] == "default" and len(set(found)) == len(found):
                 return list(found)
     return []
+
+
+def family_of_table(file: str) -> str | None:
+    """The column family that a table says it is of, also when it is damaged elsewhere."""
+    with contextlib.suppress(OSError), open(file, "rb") as opened:
+        opened.seek(max(0, os.path.getsize(file) - _PROPERTIES_WITHIN_BYTES))
+        found = _FAMILY_PROPERTY.findall(opened.read())
+        if found:
+            name: bytes = found[-1]
+            return name.decode()
+    return None
 
 
 def _put_naming_record(family: Rdict) -> None:

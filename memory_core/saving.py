@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from memory_core.errors import DatabaseError
@@ -37,16 +37,13 @@ class Witness:
     """What the entries of `ids` in a view tell about records that may be out of date.
 
     Args:
-        view: whose entries they are.
-        is_whole: whether what cannot be read of them is known, so that an entry that is not
-            there was taken out.
+        view: whose entries they are; what is neither there nor in a gap was taken out.
     """
 
-    def __init__(self, view: View, *, is_whole: bool) -> None:
+    def __init__(self, view: View) -> None:
         self._view = view
-        self._is_whole = is_whole
         salvage = Salvage(functools.partial(view.cursor, "ids"), view.error_of)
-        for _ in salvage.records() if is_whole else ():
+        for _ in salvage.records():
             pass
         self._gaps = salvage.gaps
 
@@ -55,15 +52,11 @@ class Witness:
         told: list[bool | None] = []
         for one in records:
             is_named: bool | None = None
-            with contextlib.suppress(DatabaseError):
-                is_named = self._view.get("ids", one.id_key) == one.key[-_SEQUENCE_BYTES:]
-            if not is_named and not (self._is_whole and self._can_read(one.id_key)):
-                is_named = None
+            if not any(gap.covers(one.id_key) for gap in self._gaps):
+                with contextlib.suppress(DatabaseError):
+                    is_named = self._view.get("ids", one.id_key) == one.key[-_SEQUENCE_BYTES:]
             told.append(is_named)
         return told
-
-    def _can_read(self, key: bytes) -> bool:
-        return not any(gap.covers(key) for gap in self._gaps)
 
 
 @dataclass
@@ -89,16 +82,16 @@ class Saving:
         view: View,
         only_in: Mapping[str, list[Gap]] | None = None,
         *,
+        beneath: Collection[str] = (),
         witness: Witness | None = None,
-        is_beneath: bool = False,
     ) -> dict[str, list[Gap]]:
         """Take over what a view shows; where it could not be read, by tier.
 
         Args:
             view: the source.
             only_in: take only what lies in these gaps, by tier; None takes everything.
-            witness: what tells whether a lower record is out of date; asked if ``is_beneath``.
-            is_beneath: whether records may be out of date.
+            beneath: tiers whose records may be out of date.
+            witness: what tells whether one of a lower tier is; None if nothing does.
         """
         gaps: dict[str, list[Gap]] = {}
         # from the bottom up: of a memory in two tiers the lower is where it was moved to
@@ -109,7 +102,7 @@ class Saving:
             salvage = Salvage(functools.partial(view.cursor, name), view.error_of)
             for records in in_parts(salvage.records(), _WRITTEN_TOGETHER):
                 taken = self._taken(tier, records, None if only_in is None else only_in[name])
-                if not is_beneath:
+                if name not in beneath:
                     self._put_all(tier, taken)
                     continue
                 told = witness.of(taken) if tier != _STM and witness else [None] * len(taken)
