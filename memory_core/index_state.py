@@ -26,7 +26,7 @@ import numpy.typing as npt
 from memory_core.errors import BadInputError
 from memory_core.inverted_lists import InvertedLists
 
-__all__ = ["STATE_VERSION", "Restored", "read_state", "write_state"]
+__all__ = ["STATE_VERSION", "Restored", "ids_in", "read_state", "write_state"]
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -34,6 +34,7 @@ Codes = npt.NDArray[np.uint8]
 
 STATE_VERSION = 1
 _PIECES = 11
+_NO_IDS: Ints = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,15 @@ def read_state(pieces: Sequence[Any], dimension: int) -> Restored:
         lists=_lists(pieces[5:], lists, dimension) if lists else None,
         built=(built[0], built[1]),
     )
+
+
+def ids_in(pieces: Sequence[Any]) -> Ints:
+    """The ids that are live in pieces that `read_state` takes, sorted."""
+    exact, dead, listed = (
+        np.frombuffer(memoryview(pieces[at]).cast("B"), np.int64) if len(pieces[at]) else _NO_IDS
+        for at in (2, 4, 9)
+    )
+    return np.union1d(exact, np.setdiff1d(listed, dead, assume_unique=False))
 
 
 def _lists(pieces: Sequence[Any], lists: int, dimension: int) -> InvertedLists:

@@ -197,21 +197,24 @@ class LowerMemories:
     Both lower tiers share an index: what moves from one to the other stays where it is in it.
     """
 
-    __slots__ = ("index", "rows")
+    __slots__ = ("changes", "index", "rows")
 
     def __init__(self, settings: IndexSettings) -> None:
         self.rows = SortedRows()
         self.index = GrowingIndex(settings.dimension, exact_below=settings.exact_below)
+        self.changes = 0  # of the index, since a snapshot had it
 
     def add(self, sequences: Ints, rows: npt.NDArray[Any], vectors: Floats) -> None:
         """Add memories that are not here: (n,) int64, (n,) of `COLUMNS`, (n, dim) float32."""
         self.rows.add(sequences, rows)
         self.index.add(sequences, vectors)
+        self.changes += len(sequences)
 
     def remove(self, sequences: Ints) -> None:
         """Take memories away. Raises KeyError when one is not here."""
         self.rows.remove(sequences)
         self.index.remove_many(sequences)
+        self.changes += len(sequences)
 
 
 class LowerTier(NamedTuple):

@@ -191,6 +191,7 @@ class Mover:
             put(IDS, prefix + state_id, sequence)
         table.remove(rows)
         below.add(columns["sequence"], rows_from(columns, len(rows), _IM), vectors)
+        self._tables.changed.add(agent_id)
         _tell(agent_id, _STM, state_ids, applied)
         if below.rows.held[_IM] > self._capacities[_IM]:
             self.make_room(agent_id, memories, _IM, applied)
@@ -205,18 +206,13 @@ class Mover:
     ) -> list[bytes]:
         """What short-term memories are in a lower tier; what the table has whole is not read."""
         held = memories.make_short().payloads
-        payloads = [held[row] for row in rows]
-        read: list[int] = []
-        if None in payloads or bool((columns["mark"] & ~np.uint8(KIND_MASK)).any()):
-            read = [
-                at
-                for at, (payload, mark) in enumerate(
-                    zip(payloads, columns["mark"].tolist(), strict=True)
-                )
-                if payload is None or mark & ~KIND_MASK
-            ]
-            for at in read:
-                payloads[at] = b""
+        # of a record with a vector or metadata the state alone is not enough
+        marks = columns["mark"].tolist()
+        payloads = [
+            (None if mark & ~KIND_MASK else held[row]) or b""
+            for row, mark in zip(rows, marks, strict=True)
+        ]
+        read = [at for at, payload in enumerate(payloads) if not payload]
         values = lower_values(
             columns["sequence"].tolist(),
             columns["stored_ns"].tolist(),

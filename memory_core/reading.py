@@ -16,7 +16,7 @@ from memory_core.operations import KINDS, TIERS
 from memory_core.payload_budget import PayloadBudget
 from memory_core.record import NO_STEP, Parts, lower_key, lower_parts_of, parts_of
 from memory_core.results import Demotion, Memory
-from memory_core.tables import vectors_of
+from memory_core.vectors import vectors_of
 
 __all__ = ["Applied", "LowerRecord", "Place", "Reader", "memory_of"]
 

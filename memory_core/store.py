@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from itertools import groupby
@@ -36,6 +37,7 @@ from memory_core.errors import (
 )
 from memory_core.execution import Execution
 from memory_core.group_commit import GroupCommit
+from memory_core.loading import load_tables
 from memory_core.log import Log
 from memory_core.memories import IndexSettings
 from memory_core.movement import Movement
@@ -43,6 +45,7 @@ from memory_core.operations import Operation, Transition
 from memory_core.payload_budget import PayloadBudget
 from memory_core.record import FORMAT_VERSION
 from memory_core.results import Demotion, Failure, Result
+from memory_core.snapshots import Snapshots, is_due
 from memory_core.tables import Tables
 from memory_core.vectors import Vectorizer
 
@@ -90,10 +93,11 @@ class MemoryStore:
         self._clock = clock
         self._log = Log(self.path, config)
         try:
-            _check_identity(self._log, self.encoder)
+            database = _check_identity(self._log, self.encoder)
             self._vectorizer = Vectorizer(self.encoder)
             self._tables = Tables(IndexSettings(config.dimension, config.exact_below))
-            self._tables.load(self._log, self._vectorizer.encode)
+            self._snapshots = Snapshots(self.path, database, self._tables.settings)
+            self._load()
         except BaseException:
             self._log.close()
             raise
@@ -227,6 +231,8 @@ class MemoryStore:
                 for work in works:
                     work.error = error
         if len(works) < len(group) and any(work.closes for work in group):
+            if not self._stale:
+                self._snapshots.close(self._tables)
             self._tables.close()
             try:
                 self._log.close()
@@ -291,7 +297,19 @@ class MemoryStore:
             except MemoryCoreError as error:
                 return self._apply_without_writes(operations, applied.writes, error), []
         self._stale = False
+        if self._tables.changed:
+            self._take_snapshots()
         return applied.results, applied.demotions or []
+
+    def _take_snapshots(self) -> None:
+        due = [agent_id for agent_id in self._tables.changed if self._is_due(agent_id)]
+        self._tables.changed.clear()
+        if due:
+            self._snapshots.take(self._tables, due)
+
+    def _is_due(self, agent_id: str) -> bool:
+        memories = self._tables.agents.get(agent_id)
+        return memories is not None and memories.lower is not None and is_due(memories.lower)
 
     def _apply_without_writes(
         self, operations: Sequence[Operation], writes: list[int], error: MemoryCoreError
@@ -309,12 +327,23 @@ class MemoryStore:
         self._budget.clear()
         self._tables.clear()
         self._execution.clear()
-        self._tables.load(self._log, self._vectorizer.encode)
+        self._load()
         self._stale = False
 
+    def _load(self) -> None:
+        """Fill the tables with what the database holds."""
+        try:
+            load_tables(self._tables, self._log, self._vectorizer.encode, self._snapshots.load())
+        except BaseException:
+            self._tables.close()
+            raise
 
-def _check_identity(log: Log, encoder: Encoder) -> None:
-    """Note what a new database is made with; refuse one that was made with something else."""
+
+def _check_identity(log: Log, encoder: Encoder) -> str:
+    """Note what a new database is made with; refuse one that was made with something else.
+
+    What tells the database from any other.
+    """
     identity = {
         "format": FORMAT_VERSION,
         "encoder": encoder.name,
@@ -325,8 +354,9 @@ def _check_identity(log: Log, encoder: Encoder) -> None:
     if stored is None:
         if not log.created and not log.is_empty():
             raise IncompatibleError(log.path, "is a RocksDB database of something else")
-        log.put_meta("identity", json.dumps(identity).encode())
-        return
+        name = secrets.token_hex(16)
+        log.put_meta("identity", json.dumps({**identity, "database": name}).encode())
+        return name
     found = json.loads(stored)
     names = {
         "format": "format",
@@ -341,3 +371,4 @@ def _check_identity(log: Log, encoder: Encoder) -> None:
                 f"was made with {name} {found.get(key)!r}, but is opened with "
                 f"{identity[key]!r}; open it with the same, or use another folder",
             )
+    return str(found.get("database", ""))

@@ -1,4 +1,4 @@
-"""Vectors of packed states and ready vectors, checked and of unit length."""
+"""Vectors of packed states, of records and ready ones, checked and of unit length."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import numpy.typing as npt
 from memory_core.encoder import Encoder, StateEncoder
 from memory_core.errors import BadInputError
 from memory_core.payload import check_packed
+from memory_core.record import Parts
 
-__all__ = ["Vectorizer"]
+__all__ = ["Vectorizer", "vectors_of"]
 
 _Matrix = npt.NDArray[np.float32]
 
@@ -64,3 +65,26 @@ class Vectorizer:
         if not np.isfinite(norms).all() or norms.min() == 0.0:
             raise BadInputError("encoder", "gave a vector that is zero or not finite")
         return np.asarray(matrix / norms[:, None], np.float32)
+
+
+def vectors_of(records: Sequence[Parts], encode: Callable[[Sequence[bytes]], Any]) -> _Matrix:
+    """The vectors of records, (n, dim), made of the state where a record has none.
+
+    Args:
+        records: at least one.
+        encode: packed states to vectors of shape (n, dim); what it raises is raised.
+    """
+    bare = [at for at, parts in enumerate(records) if parts.vector is None]
+    if len(bare) == len(records):
+        made: _Matrix = encode([parts.payload for parts in records])
+        return made
+    written = b"".join(parts.vector for parts in records if parts.vector is not None)
+    kept = np.frombuffer(written, np.float32).reshape(len(records) - len(bare), -1)
+    if not bare:
+        return kept
+    vectors = np.empty((len(records), kept.shape[1]), np.float32)
+    is_bare = np.zeros(len(records), np.bool_)
+    is_bare[bare] = True
+    vectors[~is_bare] = kept
+    vectors[is_bare] = encode([records[at].payload for at in bare])
+    return vectors
