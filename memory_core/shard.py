@@ -71,8 +71,7 @@ class ShardActor:
         with self._opening:  # calls come on several threads
             store = self._store
             if store is None or store.refusal is not None:
-                if store is not None:
-                    store.close()
-                store = self._store = MemoryStore(self._config)
+                store = MemoryStore(self._config) if store is None else store.reopened()
+                self._store = store
                 self._opened += 1
             return store

@@ -180,6 +180,16 @@ class MemoryStore:
         """Close the files. What was acknowledged stays; later calls raise UnavailableError."""
         self._submit(_Work((), "", 0, closes=True))
 
+    def reopened(self) -> MemoryStore:
+        """This store closed, and one on its folder that knows each lane's latest batch.
+
+        Raises as `MemoryStore` does, and may be called again then.
+        """
+        self.close()
+        anew = MemoryStore(self.config, clock=self._clock)
+        anew._lanes = self._lanes
+        return anew
+
     def __enter__(self) -> MemoryStore:
         return self
 

@@ -79,6 +79,34 @@ def test_a_store_that_refuses_writes_is_opened_anew_once(
 
 
 @pytest.mark.fault
+def test_a_store_opened_anew_knows_the_lanes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A batch that was given up overwrites nothing newer, though a write failed in between."""
+    shard = actor(tmp_path)
+
+    def send(number: int, state: bytes) -> list[Any]:
+        batch = Batch("lane", number, [Store("a", "s", state)])
+        return decode_reply(shard.execute(encode_batch(batch))).results
+
+    def full(log: Log) -> None:
+        raise StorageFullError(log.path, "injected")
+
+    assert send(5, b"\x81\xa1v\x02") == [Done()]
+    with monkeypatch.context() as patched:
+        patched.setattr(Log, "sync", full)
+        assert isinstance(send(6, b"\x80")[0], Failure)
+    (tmp_path / "CURRENT").rename(tmp_path / "away")
+    with pytest.raises(CorruptionError):
+        send(7, b"\x80")
+    (tmp_path / "away").rename(tmp_path / "CURRENT")
+    with pytest.raises(UnavailableError, match="later batch"):
+        send(4, b"\x81\xa1v\x01")
+    assert shard._opened == 2
+    assert execute(shard, Retrieve("a", "s"))[0].payload != b"\x81\xa1v\x01"
+    assert send(8, b"\x80") == [Done()]
+    shard.close()
+
+
+@pytest.mark.fault
 def test_a_store_that_cannot_be_opened_says_so_to_each_who_asks(tmp_path: Path):
     """A damaged database is a CorruptionError to callers, and serves when it is whole again."""
     with MemoryStore(MemoryConfig(path=tmp_path, dimension=8)) as store:
