@@ -117,9 +117,9 @@ class IndexMachine(RuleBasedStateMachine):
         vectors = unit(vectors)
         ids = np.arange(self.next_id, self.next_id + count)
         self.next_id += count
-        # a call of more rows than are folded at once may begin a build in its midst
-        for first in range(0, count, 8):
-            some = slice(first, first + 8)
+        # a call of more rows than half of a fold may begin a build in its midst
+        for first in range(0, count, 4):
+            some = slice(first, first + 4)
             self.vectors.update(zip(ids[some].tolist(), vectors[some], strict=True))
             self.index.add(ids[some], vectors[some])
 
