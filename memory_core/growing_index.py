@@ -28,7 +28,7 @@ __all__ = ["GrowingIndex", "in_thread"]
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
-_PROBES = 24
+_PROBES = 40
 
 
 class GrowingIndex:

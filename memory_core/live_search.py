@@ -19,6 +19,7 @@ Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
 _MIN_SCANNED_ROWS = 4_096
+_AMONG_PROBES = 4
 
 
 def search_live(
@@ -42,8 +43,9 @@ def search_live(
         if not len(among):
             return [], []
         chosen = selector(among)
-        # as many of those that count are scanned as of all otherwise
-        probes = max(probes, -(-probes * len(lists) // len(among)))
+        # As many of those that count are scanned as of all otherwise, and more lists at any rate:
+        # what is left is often not where the query is.
+        probes = max(_AMONG_PROBES * probes, -(-probes * len(lists) // len(among)))
     fetched = k + min(k, len(dead))
     while True:
         scores, ids = lists.search(query, fetched, probes, chosen)

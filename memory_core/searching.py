@@ -24,7 +24,7 @@ __all__ = ["Candidate", "by_similarity", "nearest"]
 
 _STM = 0
 # More than k are ranked again, since codes put some in the wrong order.
-_MORE = 10
+_MORE = 6
 _MORE_RATIO = 0.25
 # What a score by codes may differ from the one by full vectors; many times what was seen.
 _CODE_ERROR = 0.01
@@ -81,7 +81,7 @@ def nearest(
     lower = memories.lower
     if lower is not None and any(tiers):
         if not lower.index.is_exact:
-            depth = k + _MORE + int(_MORE_RATIO * k)
+            depth = k + max(_MORE, int(_MORE_RATIO * k))
         among = None
         if sum(lower.rows.held[tier] for tier in tiers if tier) < len(lower.rows):
             among = lower.rows.sequences(max(tiers))
