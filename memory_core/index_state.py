@@ -123,7 +123,10 @@ def ids_in(pieces: Sequence[Any]) -> Ints:
         np.frombuffer(memoryview(pieces[at]).cast("B"), np.int64) if len(pieces[at]) else _NO_IDS
         for at in (2, 4, 9)
     )
-    return np.union1d(exact, np.setdiff1d(listed, dead, assume_unique=False))
+    if len(dead):
+        places = np.minimum(np.searchsorted(dead, listed), len(dead) - 1)
+        listed = listed[dead[places] != listed]
+    return np.sort(np.concatenate((exact, listed)))
 
 
 def _lists(pieces: Sequence[Any], lists: int, dimension: int) -> InvertedLists:

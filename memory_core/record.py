@@ -33,8 +33,12 @@ most of what makes a store faster. The tier is the column family that holds the 
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 __all__ = [
     "FORMAT_VERSION",
@@ -42,6 +46,8 @@ __all__ = [
     "Parts",
     "agent_prefix",
     "ids_of",
+    "kinds_of",
+    "lower_heads",
     "lower_key",
     "lower_key_of",
     "lower_parts_of",
@@ -65,6 +71,15 @@ _KINDS = 3
 _KNOWN_FLAGS = _NO_VECTOR | _HAS_STEP | _HAS_METADATA | _HAS_ID | 3 << _KIND_SHIFT
 _HEADER = struct.Struct("<QqfI")
 _LOWER_HEADER = struct.Struct("<QqfIH")  # and the length of the state id
+_LOWER_HEAD = np.dtype(
+    [
+        ("sequence", "<u8"),
+        ("stored_ns", "<i8"),
+        ("importance", "<f4"),
+        ("flags", "<u4"),
+        ("id_length", "<u2"),
+    ]
+)
 _STEP = struct.Struct("<q")
 _LENGTH = struct.Struct("<I")
 _ID_LENGTH = struct.Struct("<H")
@@ -127,6 +142,12 @@ def make_value(
     else:
         rest.append(vector)
     return b"".join((_HEADER.pack(sequence, stored_ns, importance, flags), *rest, payload))
+
+
+def kinds_of(flags: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+    """The kinds that flags stand for."""
+    kinds: npt.NDArray[np.uint32] = flags >> np.uint32(_KIND_SHIFT)
+    return kinds
 
 
 def parts_of(value: bytes, dimension: int) -> Parts:
@@ -206,6 +227,25 @@ def lower_values(
             head = pack(sequence, at_ns, importance, flags, len(state_id))
             values.append(head + state_id + _STEP.pack(step) + payload)
     return values
+
+
+def lower_heads(values: Sequence[bytes]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]] | None:
+    """What many values of a lower tier begin with, and the sizes of their states, at once.
+
+    The fields of the header, (n,), and sizes, (n,), of values that have neither step nor metadata
+    nor vector; None when one of them has, or is no such value.
+    """
+    head = b"".join([value[: _LOWER_HEADER.size] for value in values])
+    if len(head) != _LOWER_HEADER.size * len(values):
+        return None
+    heads = np.frombuffer(head, _LOWER_HEAD)
+    kinds = kinds_of(heads["flags"])
+    plain = (heads["flags"] & ~np.uint32(3 << _KIND_SHIFT)) == (_NO_VECTOR | _HAS_ID)
+    lengths = np.fromiter(map(len, values), np.int64, len(values))
+    sizes = lengths - _LOWER_HEADER.size - heads["id_length"]
+    if not plain.all() or int(kinds.max()) >= _KINDS or int(sizes.min()) < 0:
+        return None
+    return heads, sizes
 
 
 def upper_value(value: bytes) -> bytes:
