@@ -38,6 +38,7 @@ from memory_core.operations import TIERS
 from memory_core.record import FORMAT_VERSION
 from memory_core.record_names import gap_problem, name_of
 from memory_core.rocks_tools import View, family_of_table
+from memory_core.salvage import Gap
 from memory_core.saving import Saving, Witness
 
 __all__ = ["Repair", "repair"]
@@ -197,16 +198,15 @@ def _fill(folder: str, saving: Saving, sources: _Sources) -> list[Problem]:
     if sources.listed is not None:
         best = sources.listed
         gaps = saving.take(best)
-        if gaps or sources.rebuilt is not None:
-            witness = Witness(best)
+        if sources.rebuilt is not None:
             # without what it was made with, the list of tables lacked more than that, perhaps
-            only_in = None if sources.rebuilt is not None else gaps
+            _take_rebuilt(saving, sources)
+        elif gaps:
             with contextlib.suppress(CorruptionError):
-                saving.take(sources.rebuild(), only_in, beneath=TIERS, witness=witness)
+                saving.take(sources.rebuild(), gaps, beneath=TIERS, witness=Witness(best))
     else:
         best = sources.rebuild()
-        hidden = sources.hidden_families()
-        gaps = saving.take(best, beneath=hidden, witness=None if "ids" in hidden else Witness(best))
+        gaps = _take_rebuilt(saving, sources)
         lost += [
             Problem(os.path.join(folder, name), "cannot be read to its end; none of it is")
             for name in best.left_out
@@ -222,6 +222,13 @@ def _fill(folder: str, saving: Saving, sources: _Sources) -> list[Problem]:
         what = f"held {saving.not_records:,} records that are none of ours, or cut short"
         lost.append(Problem(folder, what))
     return lost
+
+
+def _take_rebuilt(saving: Saving, sources: _Sources) -> dict[str, list[Gap]]:
+    """Save what all tables and logs have together; where it could not be read, by tier."""
+    view, hidden = sources.rebuild(), sources.hidden_families()
+    witness = None if "ids" in hidden else Witness(view)
+    return saving.take(view, beneath=hidden, witness=witness)
 
 
 def _identity(folder: str, sources: _Sources, encoder: Encoder | None) -> dict[str, object]:
@@ -254,7 +261,10 @@ def _known_losses(folder: str, findings: Findings) -> list[Problem]:
         if problem.place.endswith(".sst") or problem.place == folder
     ]
     if findings.lost_batches:
-        what = f"had {findings.lost_batches:,} places that cannot be read, of a write or more each"
+        what = (
+            f"had {findings.lost_batches:,} places that cannot be read, each of a store, a move, "
+        )
+        what += "a deletion or more"
         losses.append(Problem(os.path.join(folder, "*.log"), what))
     return losses
 

@@ -133,3 +133,15 @@ def test_a_target_that_is_taken_is_refused(command: Callable[..., Outcome], fold
     code, _, err = command("repair", folder, "--to", folder.parent)
     assert code == 2
     assert err.startswith("harness: --to: ")
+
+
+@pytest.mark.parametrize("what", ["verify", "repair", "stats"])
+def test_another_format_is_one_sentence(
+    command: Callable[..., Outcome], folder: Path, monkeypatch: pytest.MonkeyPatch, what: str
+):
+    """A database of another release is neither read nor called damaged."""
+    monkeypatch.setattr("memory_core.inspection.FORMAT_VERSION", 3)
+    code, out, err = command(what, folder)
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert f"{folder}: was made with format 2, and this is format 3" in err
+    assert "damaged" not in err
