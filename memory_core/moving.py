@@ -121,9 +121,10 @@ class Mover:
             movement.unseen = list(self._tables.agents) if agent_id is None else [agent_id]
         if movement.unseen:
             self._look(movement)
-            if not movement.unseen:
-                _choose(movement)
-            movement.is_done = not movement.unseen and not movement.parts
+            return
+        if movement.found:
+            _choose(movement)
+            movement.is_done = not movement.parts
             return
         left = _PART
         while left > 0 and movement.parts:
