@@ -23,7 +23,7 @@ from memory_core.folder import is_unfinished
 from memory_core.log import DATA_FAMILIES
 from memory_core.log_format import check_log_file
 from memory_core.log_mending import mend_log
-from memory_core.rocks_tools import View, family_order
+from memory_core.rocks_tools import View, family_order, last_write_of_table
 from memory_core.snapshot_file import SnapshotError, read_snapshot
 
 __all__ = ["Findings", "Problem", "database_files", "look_at", "mend_all", "ours"]
@@ -269,7 +269,8 @@ def _check_listed(path: str, findings: Findings, view: View) -> None:
     """Look for tables that the MANIFEST does not list.
 
     A kill leaves such tables: they were not listed yet, or no longer. RocksDB takes a MANIFEST
-    that was cut for one whose last record a kill cut short, and so forgets what came after.
+    that was cut for one whose last record a kill cut short, and so forgets what came after. But
+    what a kill leaves has no write that is not in another table or in a log, too.
     """
     listed = view.tables()
     others = [name for name in database_files(path) if name.endswith(".sst") and name not in listed]
@@ -279,10 +280,15 @@ def _check_listed(path: str, findings: Findings, view: View) -> None:
         manifest = os.path.join(path, file.read().strip())
     with open(manifest, "rb") as opened:
         is_cut = mend_log(opened.read()).torn
-    if not is_cut:
+    last = view.last_write()
+    unknown = [
+        name for name in others if (last_write_of_table(os.path.join(path, name)) or 0) > last
+    ]
+    if not is_cut and not unknown:
         note = Problem(manifest, f"does not list {', '.join(others)}, as a kill may leave it")
         findings.notes.append(note)
         return
-    findings.problems.append(Problem(manifest, f"is cut short: it does not list {others[0]}"))
+    first = (unknown or others)[0]
+    findings.problems.append(Problem(manifest, f"is cut short: it does not list {first}"))
     view.close()
     findings.view = None

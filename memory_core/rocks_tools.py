@@ -23,13 +23,14 @@ from memory_core.errors import DatabaseError, StorageFullError
 from memory_core.file_system import has_no_room
 from memory_core.log import in_our_words
 
-__all__ = ["NAMING_KEY", "Cursor", "View", "family_of_table", "family_order"]
+__all__ = ["NAMING_KEY", "Cursor", "View", "family_of_table", "family_order", "last_write_of_table"]
 
 _LINKED = re.compile(r"\d{6,}\.(sst|log)|MANIFEST-\d+|CURRENT")
 _TABLE_OR_LOG = re.compile(r"\d{6,}\.(sst|log)")
 _FAMILY_HEADER = re.compile(r'^\[CFOptions "([^"]+)"\]', re.MULTILINE)
 # As it is among a table's properties, which are never compressed and lie near its end.
 _FAMILY_PROPERTY = re.compile(rb"column\.family\.id.{4,8}name(stm|im|ltm|ids|meta)\n", re.DOTALL)
+_LAST_WRITE_PROPERTY = re.compile(rb"\x08\x11([\x01-\x0a])key\.largest\.seqno", re.DOTALL)
 _PROPERTIES_WITHIN_BYTES = 1 << 20
 # A key that is none of ours, in tables that exist only to name column families.
 NAMING_KEY = b"\xff\xff"
@@ -143,6 +144,12 @@ class View:
         with self._named():
             return {file["name"].lstrip("/") for file in self._db.live_files()}
 
+    def last_write(self) -> int:
+        """RocksDB's number of the last write that tables and logs have."""
+        with self._named():
+            number: int = self._db.latest_sequence_number()
+        return number
+
     def table_levels(self) -> list[tuple[int, int, int]]:
         """(level, bytes, records) of each table."""
         with self._named():
@@ -230,13 +237,31 @@ def family_order(path: str) -> list[str]:
 
 def family_of_table(file: str) -> str | None:
     """The column family that a table says it is of, also when it is damaged elsewhere."""
+    found = _FAMILY_PROPERTY.findall(_end_of(file))
+    if not found:
+        return None
+    name: bytes = found[-1]
+    return name.decode()
+
+
+def last_write_of_table(file: str) -> int | None:
+    """RocksDB's number of the last write in a table; None if the table no longer says it."""
+    end = _end_of(file)
+    number = None
+    for match in _LAST_WRITE_PROPERTY.finditer(end):
+        number = _varint(end[match.end() : match.end() + match.group(1)[0]])
+    return number
+
+
+def _end_of(file: str) -> bytes:
     with contextlib.suppress(OSError), open(file, "rb") as opened:
         opened.seek(max(0, os.path.getsize(file) - _PROPERTIES_WITHIN_BYTES))
-        found = _FAMILY_PROPERTY.findall(opened.read())
-        if found:
-            name: bytes = found[-1]
-            return name.decode()
-    return None
+        return opened.read()
+    return b""
+
+
+def _varint(encoded: bytes) -> int:
+    return sum((byte & 0x7F) << 7 * place for place, byte in enumerate(encoded))
 
 
 def _put_naming_record(family: Rdict) -> None:
