@@ -19,11 +19,11 @@ from memory_core.errors import (
     DatabaseError,
     IncompatibleError,
 )
-from memory_core.folder import is_unfinished
+from memory_core.folder import family_order, is_unfinished
 from memory_core.log import DATA_FAMILIES
 from memory_core.log_format import check_log_file
 from memory_core.log_mending import mend_log
-from memory_core.rocks_tools import View, family_order, last_write_of_table
+from memory_core.rocks_tools import View, last_write_of_table
 from memory_core.snapshot_file import SnapshotError, read_snapshot
 
 __all__ = ["Findings", "Problem", "database_files", "look_at", "mend_all", "ours"]

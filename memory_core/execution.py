@@ -331,7 +331,8 @@ class Execution:
         place = self._reader.find(memories, operation.state_id, applied)
         if place is None or (operation.tier != "all" and operation.tier != TIERS[place[0]]):
             return MISSING
-        [(_, payload)] = self._reader.states(memories, [place], applied, hold=True)
+        [(state_id, payload)] = self._reader.states(memories, [place], applied, hold=True)
+        self._reader.require_id(state_id, operation.state_id)
         return Record(payload, TIERS[place[0]])
 
     def _search(self, operation: Search, query: Vector, applied: Applied) -> Result:

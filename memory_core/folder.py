@@ -15,9 +15,10 @@ from pathlib import Path
 from memory_core.errors import BadInputError, CorruptionError, DatabaseError
 from memory_core.log_format import check_log_file
 
-__all__ = ["is_unfinished", "prepare_folder"]
+__all__ = ["family_order", "is_unfinished", "prepare_folder"]
 
 _FIRST_MANIFEST = "MANIFEST-000001"
+_FAMILY_HEADER = re.compile(r'^\[CFOptions "([^"]+)"\]', re.MULTILINE)
 # What is opened to be written in place, and before RocksDB reads anything.
 _WRITTEN = ("LOCK", "rocksdict-config.json")
 # What RocksDB and rocksdict have written before there is a CURRENT.
@@ -95,3 +96,14 @@ def _check_files(folder: Path, names: list[str]) -> None:
         raise CorruptionError(str(folder), "has lost its write-ahead log (the .log files)")
     for name in (manifest, *logs):
         check_log_file(folder / name)
+
+
+def family_order(path: str) -> list[str]:
+    """The column families in the order of their numbers, from OPTIONS; empty when it is lost."""
+    for name in sorted(os.listdir(path), reverse=True):
+        if name.startswith("OPTIONS-"):
+            with open(os.path.join(path, name), "rb") as file:
+                found = _FAMILY_HEADER.findall(file.read().decode(errors="replace"))
+            if len(found) > 1 and found[0] == "default" and len(set(found)) == len(found):
+                return list(found)
+    return []

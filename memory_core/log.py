@@ -39,7 +39,7 @@ from memory_core.errors import (
     StorageFullError,
     UnavailableError,
 )
-from memory_core.folder import is_unfinished, prepare_folder
+from memory_core.folder import family_order, is_unfinished, prepare_folder
 from memory_core.operations import TIERS
 
 __all__ = ["DATA_FAMILIES", "IDS", "Batch", "Log", "in_our_words", "is_open_here"]
@@ -54,6 +54,8 @@ _MEMTABLES_OF_LOG = 4
 # What moves down is written once and seldom again: its memtables need not be as large.
 _LOWER_BUFFER_RATIO = 0.25
 _LEAST_BUFFER_BYTES = 64 * 1024
+_SETTLED_LEVEL = 9
+_DICTIONARY_BYTES = 16 * 1024
 # Above every key: an agent id is no longer than 1,024 bytes, which keys begin with.
 _END = b"\xff"
 
@@ -132,8 +134,7 @@ class Log:
         self._keeps_open = threading.Lock()  # a checkpoint, which other writes do not wait for
         self.created = prepare_folder(path)
         cache = Cache(config.block_cache_bytes)
-        # ids come first: a MANIFEST that is cut cannot look like one of format 1
-        names = (_META, "ids", *TIERS)
+        names = (_META, *DATA_FAMILIES)
         families = {name: _family_options(name, config, cache) for name in names}
         options = Options(raw_mode=True)
         options.create_if_missing(True)
@@ -296,7 +297,8 @@ def _check_families(path: str, found: list[str]) -> None:
     families = set(found)
     if families == _FAMILIES or (families < _FAMILIES and is_unfinished(path)):
         return
-    if families == _FAMILIES_OF_FORMAT_1:
+    # one that lacks ids now, and had them, has lost the end of its MANIFEST
+    if families == _FAMILIES_OF_FORMAT_1 and "ids" not in family_order(path):
         raise IncompatibleError(path, "was made with format 1; export it there and import it here")
     if families & {_META, *DATA_FAMILIES}:
         missing = ", ".join(sorted(_FAMILIES - families)) or "none"
@@ -313,10 +315,15 @@ def _family_options(name: str, config: MemoryConfig, cache: Cache) -> Options:
         buffer_bytes = max(int(buffer_bytes * _LOWER_BUFFER_RATIO), _LEAST_BUFFER_BYTES)
     options.set_write_buffer_size(buffer_bytes)
     # Short-term records are rewritten soon: lz4 is nearly free. What has moved down is read
-    # seldom and kept long.
+    # seldom and kept long; where long-term records have come to rest they are packed harder, with
+    # a dictionary, since a block holds few of these small records.
     options.set_compression_type(
         DBCompressionType.zstd() if name in TIERS[1:] else DBCompressionType.lz4()
     )
+    if name == TIERS[-1]:
+        options.set_bottommost_compression_type(DBCompressionType.zstd())
+        options.set_bottommost_compression_options(-14, _SETTLED_LEVEL, 0, _DICTIONARY_BYTES, True)
+        options.set_bottommost_zstd_max_train_bytes(100 * _DICTIONARY_BYTES, True)
     table = BlockBasedOptions()
     table.set_block_cache(cache)
     table.set_bloom_filter(10, False)

@@ -53,6 +53,7 @@ class Queries:
     ) -> Memories:
         """Those of the ids that there are."""
         places: list[Place] = []
+        wanted: list[str] = []
         if memories is None:
             return Memories([])
         if memories.lower is not None:
@@ -62,7 +63,11 @@ class Queries:
             place = self._reader.find(memories, state_id, applied)
             if place is not None and operation.tier in {"all", TIERS[place[0]]}:
                 places.append(place)
-        return Memories(self._reader.memories(memories, places, applied))
+                wanted.append(state_id)
+        found = self._reader.memories(memories, places, applied)
+        for memory, state_id in zip(found, wanted, strict=True):
+            self._reader.require_id(memory.state_id, state_id)
+        return Memories(found)
 
     def query(self, operation: Query, memories: AgentMemories | None, applied: Applied) -> Memories:
         """What the filter lets through, in the order of storing."""

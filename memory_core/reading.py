@@ -160,6 +160,12 @@ class Reader:
             for key, value in zip(keys, values, strict=True)
         ]
 
+    def require_id(self, found: str, wanted: str) -> None:
+        """Raise CorruptionError unless the record that an id led to is its own."""
+        if found != wanted:
+            problem = f"leads from the id {wanted!r} to the memory {found!r}"
+            raise CorruptionError(self._log.path, problem)
+
     def vectors(self, records: Sequence[Parts]) -> npt.NDArray[np.float32]:
         """The full vectors of records, (n, dim). Raises CorruptionError."""
         try:

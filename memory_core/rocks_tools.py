@@ -21,13 +21,13 @@ from rocksdict import AccessType, DBRecoveryMode, Options, Rdict, ReadOptions
 
 from memory_core.errors import DatabaseError, StorageFullError
 from memory_core.file_system import has_no_room
+from memory_core.folder import family_order
 from memory_core.log import in_our_words
 
-__all__ = ["NAMING_KEY", "Cursor", "View", "family_of_table", "family_order", "last_write_of_table"]
+__all__ = ["NAMING_KEY", "Cursor", "View", "family_of_table", "last_write_of_table"]
 
 _LINKED = re.compile(r"\d{6,}\.(sst|log)|MANIFEST-\d+|CURRENT")
 _TABLE_OR_LOG = re.compile(r"\d{6,}\.(sst|log)")
-_FAMILY_HEADER = re.compile(r'^\[CFOptions "([^"]+)"\]', re.MULTILINE)
 # As it is among a table's properties, which are never compressed and lie near its end.
 _FAMILY_PROPERTY = re.compile(rb"column\.family\.id.{4,8}name(stm|im|ltm|ids|meta)\n", re.DOTALL)
 _LAST_WRITE_PROPERTY = re.compile(rb"\x08\x11([\x01-\x0a])key\.largest\.seqno", re.DOTALL)
@@ -222,17 +222,6 @@ class View:
             raise
         except Exception as error:  # noqa: BLE001 - rocksdict raises nothing narrower
             raise self.error_of(error) from None
-
-
-def family_order(path: str) -> list[str]:
-    """The column families in the order of their numbers, from OPTIONS; empty when it is lost."""
-    for name in sorted(os.listdir(path), reverse=True):
-        if name.startswith("OPTIONS-"):
-            with open(os.path.join(path, name), "rb") as file:
-                found = _FAMILY_HEADER.findall(file.read().decode(errors="replace"))
-            if len(found) > 1 and found[0] == "default" and len(set(found)) == len(found):
-                return list(found)
-    return []
 
 
 def family_of_table(file: str) -> str | None:
