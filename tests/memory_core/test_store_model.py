@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import numpy.typing as npt
+import pytest
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -42,6 +43,9 @@ from memory_core import (
     StateEncoder,
     Store,
     Transition,
+    growing_index,
+    index_growth,
+    snapshots,
 )
 from memory_core.payload import unpack_state
 
@@ -142,7 +146,7 @@ class Model:
     def make_room(self, agent_id: str, tier: int, capacity: int) -> None:
         held = self.held(agent_id, tier)
         if len(held) > capacity:
-            excess = len(held) - capacity + capacity // 20
+            excess = len(held) - capacity + capacity // 10
             for _, _, _, memory in self.by_retention(held)[:excess]:
                 memory.tier += 1
             if tier == 0:
@@ -426,8 +430,19 @@ def copy_as_it_stands(folder: Path, copy: Path) -> None:
 
 
 def sizes(folder: Path) -> dict[str, int]:
-    paths = [path for path in folder.iterdir() if not path.name.startswith("LOG")]
-    return {path.name: path.stat().st_size for path in paths}
+    paths = [
+        path for path in folder.rglob("*") if not path.name.startswith("LOG") and not path.is_dir()
+    ]
+    return {str(path.relative_to(folder)): path.stat().st_size for path in paths}
+
+
+@pytest.fixture(autouse=True)
+def small_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make snapshots of lower tiers, and fold rows into lists, however few they are."""
+    monkeypatch.setattr(growing_index, "FOLD_ROWS", 4)
+    monkeypatch.setattr(index_growth, "FOLD_ROWS", 4)
+    for name in ("_LEAST_MEMORIES", "_LEAST_CHANGES", "_CHANGED_RATIO", "_CLOSING_RATIO"):
+        monkeypatch.setattr(snapshots, name, 0)
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -443,14 +458,18 @@ class StoreMachine(RuleBasedStateMachine):
         capacities=st.tuples(st.integers(1, 4), st.integers(1, 4)) | st.just((40, 2)),
         durability=st.sampled_from(["fsync", "os"]),
         cache_bytes=st.sampled_from([0, 600, 1 << 20]),
+        exact_below=st.sampled_from([2, 10_000]),
     )
-    def begin(self, capacities: tuple[int, int], durability: str, cache_bytes: int) -> None:
+    def begin(
+        self, capacities: tuple[int, int], durability: str, cache_bytes: int, exact_below: int
+    ) -> None:
         self.config = {
             "dimension": DIMENSION,
             "stm_capacity": capacities[0],
             "im_capacity": capacities[1],
             "durability": durability,
             "payload_cache_bytes": cache_bytes,
+            "exact_below": exact_below,
         }
         self.model = Model(*capacities)
         self.open(self.folder / "0")
