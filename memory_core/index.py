@@ -38,6 +38,14 @@ class FlatIndex:
         self.count = row + 1
         return row
 
+    def extend(self, vectors: npt.NDArray[np.float32]) -> None:
+        """Append vectors of shape (n, dim)."""
+        count = self.count + len(vectors)
+        while count > len(self.vectors):
+            self._resize(len(self.vectors) + min(len(self.vectors), _MAX_GROWTH_ROWS))
+        self.vectors[self.count : count] = vectors
+        self.count = count
+
     def replace(self, row: int, vector: npt.NDArray[np.float32]) -> None:
         """Overwrite the vector in ``row``."""
         self.vectors[row] = vector

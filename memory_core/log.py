@@ -204,6 +204,18 @@ class Log:
                 yield key, value
             self._require_end(tier, key)
 
+    def between(self, family: int, first: bytes, last: bytes) -> dict[bytes, bytes]:
+        """What lies from one key to another, both included, as far as it can be read."""
+        found: dict[bytes, bytes] = {}
+        with _translated(self.path):
+            key: Any
+            value: Any
+            for key, value in self._families[family].items(from_key=first):
+                if key > last:
+                    break
+                found[key] = value
+        return found
+
     def _require_end(self, tier: int, last: bytes) -> None:
         """Raise if there is more after ``last``: rocksdict's iterators end at damage in silence."""
         cursor = self._families[tier].iter()

@@ -9,7 +9,7 @@ its id, its state and its full vector are in RocksDB only.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -111,6 +111,27 @@ class TierTable:
             self.steps[row] = step
             self.marks[row] = mark
             self.sizes[row] = size
+
+    def extend(
+        self,
+        state_ids: list[str],
+        vectors: Floats,
+        entries: Sequence[Entry],
+        payloads: Sequence[bytes | None],
+    ) -> None:
+        """`put` for many memories, none of which is here."""
+        first = len(self.ids)
+        self.rows.update(zip(state_ids, range(first, first + len(state_ids)), strict=True))
+        self.ids += state_ids
+        self.payloads += payloads
+        self.index.extend(vectors)
+        sequences, importances, stored_ns, steps, marks, sizes = zip(*entries, strict=True)
+        self.sequences.extend(sequences)
+        self.importances.extend(importances)
+        self.stored_ns.extend(stored_ns)
+        self.steps.extend(steps)
+        self.marks.extend(marks)
+        self.sizes.extend(sizes)
 
     def entry(self, row: int) -> Entry:
         """What `put` was given for a row."""

@@ -233,7 +233,7 @@ class Mover:
     ) -> None:
         prefix = memories.prefix
         keys = [prefix + sequence for sequence in _as_keys(sequences)]
-        values = self._reader.values(_IM, keys, applied)
+        values = self._reader.values_between(_IM, keys, applied)
         if applied.demotions is not None:
             records = self._reader.checked(keys, values)
             _tell(agent_id, _IM, [state_id for state_id, _ in records], applied)
@@ -251,7 +251,7 @@ def _as_keys(sequences: Ints) -> list[bytes]:
 
 def _tell(agent_id: str, tier: int, state_ids: Sequence[str], applied: Applied) -> None:
     if applied.demotions is not None:
-        position = applied.writes[-1]
+        position = applied.writes[-1] if applied.position is None else applied.position
         applied.demotions += [
             Demotion(position, agent_id, state_id, tier) for state_id in state_ids
         ]

@@ -21,6 +21,9 @@ from memory_core.vectors import vectors_of
 __all__ = ["Applied", "LowerRecord", "Place", "Reader", "memory_of"]
 
 _STM = 0
+# So many records, in so wide a range for each, are read faster one after the other.
+_FEW = 32
+_SPAN_RATIO = 3
 # Where a memory is: its tier, and its row there in the short-term tier, else its sequence.
 Place = tuple[int, int]
 # A memory of a lower tier: its state id and its record.
@@ -48,6 +51,12 @@ class Applied:
     held_bytes: int = 0
     # what moved down by itself or because it was told to; None when nobody asks
     demotions: list[Demotion] | None = None
+    # the operation that is being applied, where several are together
+    position: int | None = None
+
+    def lacks_id(self, key: bytes) -> bool:
+        """Whether it is known that the family of ids has nothing under a key."""
+        return self.known.get(key, key) is None and key not in self.pending[IDS]
 
     def put(self, family: int, key: bytes, value: bytes) -> None:
         """Write a key."""
@@ -159,6 +168,18 @@ class Reader:
             self._checked(key, value, lower_parts_of, dimension)
             for key, value in zip(keys, values, strict=True)
         ]
+
+    def values_between(self, family: int, keys: list[bytes], applied: Applied) -> list[bytes]:
+        """`values` of keys in their order: those that lie close together are read as they lie."""
+        first, last = keys[0], keys[-1]
+        span = int.from_bytes(last[-8:], "big") - int.from_bytes(first[-8:], "big")
+        if len(keys) < _FEW or span > _SPAN_RATIO * len(keys):
+            return self.values(family, keys, applied)
+        stored = self._log.between(family, first, last)
+        missing = [key for key in keys if key not in stored]
+        if missing:
+            stored.update(zip(missing, self.values(family, missing, applied), strict=True))
+        return [stored[key] for key in keys]
 
     def require_id(self, found: str, wanted: str) -> None:
         """Raise CorruptionError unless the record that an id led to is its own."""
