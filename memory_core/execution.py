@@ -336,7 +336,7 @@ class Execution:
         memories = tables.agents.get(operation.agent_id) or tables.agent(operation.agent_id)
         encoded, tier = state_id.encode(), TIERS.index(operation.tier)
         found = self._reader.find(memories, state_id, applied)
-        if found is not None and found != (_STM, tier):
+        if found is not None and not found[0] == tier == _STM:
             self._remove(memories, found, state_id, applied)
         if operation.vector is not None:
             given = np.frombuffer(operation.vector, np.float32)
@@ -381,6 +381,7 @@ class Execution:
             return Deleted(0)
         if operation.state_id is None:
             count = self._tables.counts(agent_id).total
+            self._mover.forget(agent_id)
             memories.close()
             del agents[agent_id]
             applied.delete_all(memories.prefix)
@@ -390,6 +391,7 @@ class Execution:
             return Deleted(0)
         self._remove(memories, place, operation.state_id, applied)
         if memories.is_empty:
+            self._mover.forget(agent_id)
             memories.close()
             del agents[agent_id]
         return Deleted(1)

@@ -75,6 +75,15 @@ class Mover:
         self._queued.clear()
         self.blocked.clear()
 
+    def forget(self, agent_id: str) -> None:
+        """Forget what is noted of an agent that is deleted."""
+        for tier in (_STM, _IM):
+            self.blocked.pop((agent_id, tier), None)
+            if (agent_id, tier) in self._queued:
+                self._queued.discard((agent_id, tier))
+                kept = [one for one in self._queue if (one.agent_id, one.tier) != (agent_id, tier)]
+                self._queue = deque(kept)
+
     def make_room(
         self, agent_id: str, memories: AgentMemories, tier: int, applied: Applied
     ) -> None:
