@@ -71,6 +71,11 @@ class GrowingIndex:
         """Whether scores are exact, of every vector."""
         return self._growth is None or self._growth.lists is None
 
+    def score_error(self, query: Floats) -> float:
+        """What the scores of a query, a unit vector of shape (dim,), may be off by."""
+        lists = None if self._growth is None else self._growth.lists
+        return 0.0 if lists is None else lists.score_error(query)
+
     @property
     def is_building(self) -> bool:
         """Whether a build is under way."""

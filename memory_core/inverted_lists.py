@@ -32,6 +32,7 @@ _TRAINING_ROUNDS = 8
 _MARGIN_RATIO = 0.1
 _MIN_MARGIN = 1e-3
 _MIN_SPARE_ROWS = 4
+_STEPS = 255  # between the codes of a dimension
 _LIST_OVERHEAD_BYTES = 128
 # A bitmap of ids takes an eighth of a byte for each id up to the largest; a hash set takes some
 # 60 bytes for each id that is in it, and a search longer to ask it.
@@ -166,6 +167,10 @@ class InvertedLists:
         inside = (vectors >= self.low) & (vectors <= self.high)
         fits: npt.NDArray[np.bool_] = np.logical_and.reduce(inside, axis=1)
         return fits
+
+    def score_error(self, query: Floats) -> float:
+        """What the score of a query (dim,) may be off by: half a step in each dimension."""
+        return float(np.abs(query) @ (self.high - self.low)) / (2 * _STEPS)
 
     def assign(self, vectors: Floats) -> Ints:
         """The list of each of vectors (n, dim), contiguous: (n,) int64. Safe beside anything."""

@@ -36,7 +36,8 @@ def search_live(
         among: ids to which the search is restricted, sorted, int64, or None.
     """
     chosen = None
-    if not len(lists):
+    k = min(k, len(lists))  # for which there has to be room
+    if not k:
         return [], []
     probes = max(probes, int(_MIN_SCANNED_ROWS * len(lists.sizes) / max(len(lists), 1)))
     if among is not None:

@@ -26,8 +26,8 @@ _STM = 0
 # More than k are ranked again, since codes put some in the wrong order.
 _MORE = 6
 _MORE_RATIO = 0.25
-# What a score by codes may differ from the one by full vectors; many times what was seen.
-_CODE_ERROR = 0.01
+# What sums of floats may differ from each other besides.
+_ROUNDING = 1e-5
 _FIRST_DEPTH = 32
 _DEPTH_GROWTH = 4
 _MAX_READ_TOGETHER = 256
@@ -81,11 +81,15 @@ def nearest(
     lower = memories.lower
     if lower is not None and any(tiers):
         if not lower.index.is_exact:
-            depth = k + max(_MORE, int(_MORE_RATIO * k))
+            depth = _more(k)
         among = None
         if sum(lower.rows.held[tier] for tier in tiers if tier) < len(lower.rows):
             among = lower.rows.sequences(max(tiers))
-        found += _of_index(lower, query, depth, among)
+        below = _of_index(lower, query, depth, among)
+        if depth == k and below and not below[0][2]:  # a build has ended since it was asked
+            depth = _more(k)
+            below = _of_index(lower, query, depth, among)
+        found += below
     found.sort(key=_score, reverse=True)
     if depth == k:
         chosen = found[:k]
@@ -131,7 +135,6 @@ def by_similarity(
         sources.append(_Rows(memories.make_short(), chosen[0][1], query))
     if wanted and memories.lower is not None:
         sources.append(_Sequences(reader, memories, memories.lower, wanted, query, applied))
-        error = 0.0 if sources[-1].is_exact else _CODE_ERROR
     taken: set[Place] = set()
     depth, together = max(k, _FIRST_DEPTH), min(k, _MAX_READ_TOGETHER)
     while True:
@@ -142,6 +145,8 @@ def by_similarity(
             found += some
             if len(some) == depth and len(some) < source.count:
                 unseen = max(unseen, some[-1][0])
+        if memories.lower is not None and not all(exact for _, _, exact in found):
+            error = memories.lower.index.score_error(query) + _ROUNDING
         found.sort(key=_score, reverse=True)
         new = [one for one in found if one[0] >= unseen and one[1] not in taken]
         taken.update(place for _, place, _ in new)
@@ -156,8 +161,6 @@ def by_similarity(
 
 class _Rows:
     """What is chosen of the short-term tier, in the order of similarity."""
-
-    is_exact = True
 
     def __init__(self, table: TierTable, rows: Ints | None, query: Vector) -> None:
         chosen = np.arange(table.held) if rows is None else rows
@@ -184,14 +187,12 @@ class _Sequences:
         self._lower, self._query = lower, query
         self._among: Ints | None = None
         self._sorted: list[_Found] | None = None
-        self.is_exact = lower.index.is_exact
         self.count = sum(lower.rows.held[tier] if at is None else len(at) for tier, at in chosen)
         if self.count == len(lower.rows):
             return
         parts = [lower.rows.sequences(tier) if at is None else at for tier, at in chosen]
         self._among = np.sort(np.concatenate(parts))
         if self.count <= _FEW:
-            self.is_exact = True
             self._sorted = []
             for (tier, _), part in zip(chosen, parts, strict=True):
                 records = reader.lower(memories, tier, part.tolist(), applied)
@@ -207,9 +208,13 @@ class _Sequences:
         return _of_index(self._lower, self._query, depth, self._among)
 
 
+def _more(k: int) -> int:
+    return k + max(_MORE, int(_MORE_RATIO * k))
+
+
 def _of_index(lower: LowerMemories, query: Vector, depth: int, among: Ints | None) -> list[_Found]:
-    exact = lower.index.is_exact
     scores, sequences = lower.index.search(query, depth, among=among)
+    exact = lower.index.is_exact  # asked afterwards: a build may have ended meanwhile
     tiers = lower.rows.tiers_of(sequences) if sequences else []
     return [
         (score, (tier, sequence), exact)
