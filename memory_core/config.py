@@ -58,7 +58,7 @@ class MemoryConfig:
     im_capacity: int = 100_000
     exact_below: int = 10_000
     max_state_bytes: int = 32 * _MIB
-    payload_cache_bytes: int = 64 * _MIB
+    payload_cache_bytes: int = 256 * _MIB
     write_buffer_bytes: int = 64 * _MIB
     block_cache_bytes: int = 64 * _MIB
 

@@ -33,7 +33,7 @@ class FlatIndex:
         """Append a vector of shape (dim,); its row."""
         row = self.count
         if row == len(self.vectors):
-            self._resize(row + min(row, _MAX_GROWTH_ROWS))
+            self._grow()
         self.vectors[row] = vector
         self.count = row + 1
         return row
@@ -42,7 +42,7 @@ class FlatIndex:
         """Append vectors of shape (n, dim)."""
         count = self.count + len(vectors)
         while count > len(self.vectors):
-            self._resize(len(self.vectors) + min(len(self.vectors), _MAX_GROWTH_ROWS))
+            self._grow()
         self.vectors[self.count : count] = vectors
         self.count = count
 
@@ -57,6 +57,11 @@ class FlatIndex:
         self.count = count
         if count < len(self.vectors) // 4 and len(self.vectors) > _FIRST_ROWS:
             self._resize(max(len(self.vectors) // 2, count, _FIRST_ROWS))
+
+    def _grow(self) -> None:
+        # by half: most of a store's memory may be the empty rows of agents with few memories
+        rows = len(self.vectors)
+        self._resize(rows + min(rows // 2, _MAX_GROWTH_ROWS))
 
     def _resize(self, capacity: int) -> None:
         vectors = np.empty((capacity, self.vectors.shape[1]), np.float32)

@@ -23,6 +23,7 @@ __all__ = ["Applied", "LowerRecord", "Place", "Reader", "memory_of"]
 _STM = 0
 # So many records, in so wide a range for each, are read faster one after the other.
 _FEW = 32
+_FEW_ROWS = 4
 _SPAN_RATIO = 3
 # Where a memory is: its tier, and its row there in the short-term tier, else its sequence.
 Place = tuple[int, int]
@@ -147,7 +148,13 @@ class Reader:
     ) -> list[Parts]:
         """Whole records of short-term memories. Raises CorruptionError."""
         keys = [memories.prefix + table.ids[row].encode() for row in rows]
-        values = self.values(_STM, keys, applied)
+        if len(rows) < _FEW_ROWS or 2 * len(rows) < table.held or applied.pending[_STM]:
+            values = self.values(_STM, keys, applied)
+        else:  # most of what the agent has, which lies together
+            stored = self._log.between(_STM, min(keys), max(keys))
+            missing = [key for key in keys if key not in stored]
+            stored.update(zip(missing, self.values(_STM, missing, applied), strict=True))
+            values = [stored[key] for key in keys]
         dimension = self._dimension
         return [
             self._checked(key, value, parts_of, dimension)
