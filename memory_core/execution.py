@@ -439,12 +439,15 @@ class Execution:
         if table is not None and memories.lower is None and operation.tier in _STM_NAMES:
             # the rule: an agent that has all of its memories in the short-term tier
             scores, rows = self._searcher.search(table.index, query, operation.k)
-            payloads, ids = table.payloads, table.ids
-            found = [
-                (score, ids[row], payloads[row]) for score, row in zip(scores, rows, strict=True)
-            ]
-            if None not in map(_payload, found):
-                return Hits([Hit(one, score, "stm", held) for score, one, held in found])  # type: ignore[arg-type]
+            held, ids = table.payloads, table.ids
+            payloads = [held[row] for row in rows]
+            if None not in payloads:
+                return Hits(
+                    [
+                        Hit(ids[row], score, "stm", payload)  # type: ignore[arg-type]
+                        for score, row, payload in zip(scores, rows, payloads, strict=True)
+                    ]
+                )
         tiers = [tier for tier, _ in tiers_of(memories, operation.tier)]
         hits = nearest(self._reader, self._searcher, memories, tiers, query, operation.k, applied)
         return Hits(hits)
@@ -453,7 +456,3 @@ class Execution:
         agents = self._tables.agents
         known = len(agents) if agent_id is None else int(agent_id in agents)
         return Described(known, self._tables.counts(agent_id), self._tables.sizes(agent_id))
-
-
-def _payload(found: tuple[float, str, bytes | None]) -> bytes | None:
-    return found[2]
