@@ -59,7 +59,7 @@ class MemoryConfig:
     exact_below: int = 10_000
     max_state_bytes: int = 32 * _MIB
     payload_cache_bytes: int = 256 * _MIB
-    write_buffer_bytes: int = 64 * _MIB
+    write_buffer_bytes: int = 32 * _MIB
     block_cache_bytes: int = 64 * _MIB
 
     def __post_init__(self) -> None:

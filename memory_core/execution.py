@@ -129,7 +129,7 @@ class Execution:
             self._run_each(operations, vectors, now_ns, refusal, applied)
         if applied.writes and self._mover.is_waiting:
             self._mover.go_on(applied)
-        if applied.held:
+        if applied.held or applied.held_bytes:
             self._budget.add(applied.held, applied.held_bytes, self._tables.agents)
         return applied
 

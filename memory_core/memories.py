@@ -218,12 +218,14 @@ class LowerMemories:
     Both lower tiers share an index: what moves from one to the other stays where it is in it.
     """
 
-    __slots__ = ("changes", "index", "rows")
+    __slots__ = ("changes", "held", "index", "rows")
 
     def __init__(self, settings: IndexSettings) -> None:
         self.rows = SortedRows()
         self.index = GrowingIndex(settings.dimension, exact_below=settings.exact_below)
         self.changes = 0  # of the index, since a snapshot had it
+        # of intermediate memories, as far as the budget goes: the value, and behind it the vector
+        self.held: dict[int, bytes] = {}
 
     def add(self, sequences: Ints, rows: npt.NDArray[Any], vectors: Floats) -> None:
         """Add memories that are not here: (n,) int64, (n,) of `COLUMNS`, (n, dim) float32."""
@@ -236,6 +238,14 @@ class LowerMemories:
         self.rows.remove(sequences)
         self.index.remove_many(sequences)
         self.changes += len(sequences)
+        if self.held:
+            for sequence in sequences.tolist():
+                self.held.pop(sequence, None)
+
+    def forget_held(self) -> tuple[int, int]:
+        """Hold no values; how many and how many bytes were held."""
+        held, self.held = self.held, {}
+        return len(held), sum(map(len, held.values()))
 
 
 class LowerTier(NamedTuple):

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from memory_core.errors import CorruptionError
 from memory_core.log import IDS
-from memory_core.memories import KIND_MASK, AgentMemories, rows_from
+from memory_core.memories import KIND_MASK, AgentMemories, LowerMemories, rows_from
 from memory_core.movement import Chosen, Movement, split
 from memory_core.operations import TIERS
 from memory_core.reading import Applied, Reader
@@ -199,6 +199,10 @@ class Mover:
             delete(_STM, prefix + state_id)
             put(_IM, prefix + sequence, value)
             put(IDS, prefix + state_id, sequence)
+        if self._reader.may_hold:
+            _hold(below, columns["sequence"].tolist(), values, vectors)
+            applied.held_bytes += sum(map(len, values)) + vectors.nbytes
+            applied.held_bytes -= int(columns["size"].sum())
         table.remove(rows)
         below.add(columns["sequence"], rows_from(columns, len(rows), _IM), vectors)
         self._tables.changed.add(agent_id)
@@ -242,14 +246,39 @@ class Mover:
     ) -> None:
         prefix = memories.prefix
         keys = [prefix + sequence for sequence in _as_keys(sequences)]
-        values = self._reader.values_between(_IM, keys, applied)
+        lower = memories.make_lower()
+        values = self._intermediate_values(lower, keys, sequences, applied)
         if applied.demotions is not None:
             records = self._reader.checked(keys, values)
             _tell(agent_id, _IM, [state_id for state_id, _ in records], applied)
         for key, value in zip(keys, values, strict=True):
             applied.delete(_IM, key)
             applied.put(_LTM, key, value)
-        memories.make_lower().rows.move(sequences, _LTM)
+        lower.rows.move(sequences, _LTM)
+
+    def _intermediate_values(
+        self, lower: LowerMemories, keys: list[bytes], sequences: Ints, applied: Applied
+    ) -> list[bytes]:
+        """Values that are leaving the intermediate tier, and so are held no longer."""
+        held = [lower.held.pop(sequence, None) for sequence in sequences.tolist()]
+        unread = [key for key, both in zip(keys, held, strict=True) if both is None]
+        read = iter(self._reader.values_between(_IM, unread, applied) if unread else ())
+        given = [both for both in held if both is not None]
+        applied.held -= len(given)
+        applied.held_bytes -= sum(map(len, given))
+        end = -4 * self._tables.settings.dimension
+        return [next(read) if both is None else both[:end] for both in held]
+
+
+def _hold(
+    lower: LowerMemories,
+    sequences: list[int],
+    values: list[bytes],
+    vectors: npt.NDArray[np.float32],
+) -> None:
+    together, size = vectors.tobytes(), 4 * vectors.shape[1]
+    for at, (sequence, value) in enumerate(zip(sequences, values, strict=True)):
+        lower.held[sequence] = value + together[at * size : at * size + size]
 
 
 def _as_keys(sequences: Ints) -> list[bytes]:

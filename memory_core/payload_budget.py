@@ -1,6 +1,7 @@
 """How many packed states are held in memory, so that reading them costs no database look-up.
 
-Agents' tables hold the states themselves (`memory_core.memories`). When they have reached the
+Agents' tables hold the states of short-term memories themselves, and of intermediate ones the
+values with their vectors (`memory_core.memories`). When they have reached the
 bound, agents forget theirs in turn until a quarter of it is free; what is read from the
 database meanwhile is held again.
 """
@@ -34,7 +35,7 @@ class PayloadBudget:
         self.is_open = max_bytes > 0
 
     def add(self, entries: int, payload_bytes: int, agents: Mapping[str, AgentMemories]) -> None:
-        """Note that ``entries`` more are held; have agents forget when that is too many."""
+        """Note that more are held, or fewer; have agents forget when that is too many."""
         self._held_bytes += payload_bytes + entries * _ENTRY_OVERHEAD_BYTES
         if self._held_bytes > self._max_bytes:
             self._forget(agents)
@@ -57,5 +58,9 @@ class PayloadBudget:
                 self._turn = iter(list(agents.values()))
                 continue
             if memories.short is not None:
-                entries, payload_bytes = memories.short.forget_payloads()
-                self._held_bytes -= payload_bytes + entries * _ENTRY_OVERHEAD_BYTES
+                self._release(*memories.short.forget_payloads())
+            if memories.lower is not None:
+                self._release(*memories.lower.forget_held())
+
+    def _release(self, entries: int, payload_bytes: int) -> None:
+        self._held_bytes -= payload_bytes + entries * _ENTRY_OVERHEAD_BYTES

@@ -20,7 +20,7 @@ from memory_core.vectors import vectors_of
 
 __all__ = ["Applied", "LowerRecord", "Place", "Reader", "memory_of"]
 
-_STM = 0
+_STM, _IM = 0, 1
 # So many records, in so wide a range for each, are read faster one after the other.
 _FEW = 32
 _FEW_ROWS = 4
@@ -166,7 +166,49 @@ class Reader:
     ) -> list[LowerRecord]:
         """Ids and whole records of memories of a lower tier. Raises CorruptionError."""
         keys = [lower_key(memories.prefix, sequence) for sequence in sequences]
-        return self.checked(keys, self.values(tier, keys, applied))
+        held = memories.lower.held if memories.lower is not None and tier == _IM else None
+        if not held:
+            return self.checked(keys, self.values(tier, keys, applied))
+        found = [held.get(sequence) for sequence in sequences]
+        unread = [key for key, both in zip(keys, found, strict=True) if both is None]
+        read = iter(self.values(tier, unread, applied))
+        end = -4 * self._dimension
+        values = [next(read) if both is None else both[:end] for both in found]
+        return self.checked(keys, values)
+
+    def compared(
+        self,
+        memories: AgentMemories,
+        tier: int,
+        sequences: Sequence[int],
+        query: npt.NDArray[np.float32],
+        applied: Applied,
+    ) -> tuple[list[LowerRecord], list[float]]:
+        """Records of a lower tier, and the similarity of their full vectors to a query.
+
+        Raises:
+            CorruptionError: a record is damaged.
+        """
+        records = self.lower(memories, tier, sequences, applied)
+        held = memories.lower.held if memories.lower is not None and tier == _IM else {}
+        size = 4 * self._dimension
+        together = b"".join([held[one][-size:] for one in sequences if one in held])
+        vectors = np.frombuffer(together, np.float32).reshape(-1, self._dimension)
+        if len(vectors) == len(sequences):
+            scores: list[float] = (vectors @ query).tolist()
+            return records, scores
+        is_held = np.array([one in held for one in sequences])
+        unheld = np.flatnonzero(~is_held).tolist()
+        full = np.empty((len(sequences), self._dimension), np.float32)
+        full[is_held] = vectors
+        full[~is_held] = self.vectors([records[at][1] for at in unheld])
+        scores = (full @ query).tolist()
+        return records, scores
+
+    @property
+    def may_hold(self) -> bool:
+        """Whether values may be held in memory."""
+        return self._budget.is_open
 
     def checked(self, keys: Sequence[bytes], values: Sequence[bytes]) -> list[LowerRecord]:
         """Ids and parts of values of a lower tier. Raises CorruptionError."""

@@ -195,10 +195,10 @@ class _Sequences:
         if self.count <= _FEW:
             self._sorted = []
             for (tier, _), part in zip(chosen, parts, strict=True):
-                records = reader.lower(memories, tier, part.tolist(), applied)
-                if records:
-                    scores = reader.vectors([parts for _, parts in records]) @ query
-                    self._sorted += _sorted(scores, part.tolist(), tier)
+                if len(part):
+                    at = part.tolist()
+                    _, scores = reader.compared(memories, tier, at, query, applied)
+                    self._sorted += _sorted(np.array(scores), at, tier)
             self._sorted.sort(key=_score, reverse=True)
 
     def best(self, depth: int) -> list[_Found]:
@@ -264,16 +264,11 @@ def _ranked_again(
     for _, (tier, sequence), exact in found:
         if not exact:
             coded.setdefault(tier, []).append(sequence)
-    records = []
-    places: list[Place] = []
     for tier, sequences in coded.items():
-        records += reader.lower(memories, tier, sequences, applied)
-        places += [(tier, sequence) for sequence in sequences]
-    if records:
-        scores = (reader.vectors([parts for _, parts in records]) @ query).tolist()
+        records, scores = reader.compared(memories, tier, sequences, query, applied)
         ranked += [
-            (score, place, (state_id, parts.payload))
-            for score, place, (state_id, parts) in zip(scores, places, records, strict=True)
+            (score, (tier, sequence), (state_id, parts.payload))
+            for score, sequence, (state_id, parts) in zip(scores, sequences, records, strict=True)
         ]
     ranked.sort(key=_upper_first)
     return ranked
