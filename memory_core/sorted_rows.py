@@ -112,8 +112,12 @@ class SortedRows:
         return None if tier == _DEAD else tier
 
     def tiers_of(self, sequences: list[int]) -> list[int]:
-        """The tiers of memories. Raises KeyError when one is not here."""
-        tiers: list[int] = self._columns["tier"][self._places(np.array(sequences))].tolist()
+        """The tiers of memories that are here."""
+        for tier, held in enumerate(self.held):
+            if held == len(self):
+                return [tier] * len(sequences)
+        places = self._sequences[: self._count].searchsorted(sequences)
+        tiers: list[int] = self._columns["tier"][places].tolist()
         return tiers
 
     def present(self, sequences: Ints, tier: int) -> Ints:
