@@ -60,12 +60,11 @@ def load_tables(
         with contextlib.closing(log.scan(tier)) as records:
             loading.run(records)
     for agent_id, index in restored.items():
-        if tables.agents.get(agent_id) is None:
+        memories = tables.agents.get(agent_id)
+        if memories is None or memories.lower is None:
             index.index.close()
-            continue
-        lower = tables.make_lower(tables.agents[agent_id])
-        if lower.index is index.index:
-            lower.changes += index.forget_missing()
+        else:
+            memories.lower.changes += index.forget_missing()
 
 
 class _Loading:

@@ -144,6 +144,19 @@ class Snapshots:
             and memories.lower.changes >= _CLOSING_RATIO * len(memories.lower.rows)
         ]
         self._write_all(tables, self._chosen(tables, changed))
+        self._remove_unused(tables)
+
+    def _remove_unused(self, tables: Tables) -> None:
+        """Remove those of agents that have nothing below the short-term tier any more."""
+        used = {
+            os.path.basename(self._path(agent_id))
+            for agent_id, memories in tables.agents.items()
+            if memories.lower is not None and len(memories.lower.rows)
+        }
+        with contextlib.suppress(OSError):
+            for name in os.listdir(self._folder):
+                if name.endswith(_SUFFIX) and name not in used:
+                    os.remove(os.path.join(self._folder, name))
 
     def _chosen(self, tables: Tables, agent_ids: Iterable[str]) -> list[tuple[str, LowerMemories]]:
         chosen = []
@@ -155,12 +168,16 @@ class Snapshots:
 
     def _write_all(self, tables: Tables, chosen: list[tuple[str, LowerMemories]]) -> None:
         for agent_id, lower in chosen:
-            lower.changes = 0
+            changes, lower.changes = lower.changes, 0
             try:
                 self._write(tables, agent_id, lower)
                 self.taken_ns, self.error = time.time_ns(), None
+                continue
             except DatabaseError as error:
                 self.error = error
+            except Exception as error:  # noqa: BLE001 - no store fails, or stays open, for it
+                self.error = DatabaseError(self._folder, f"a snapshot cannot be made: {error!r}")
+            lower.changes += changes
 
     def _write(self, tables: Tables, agent_id: str, lower: LowerMemories) -> None:
         pieces = lower.index.state()
