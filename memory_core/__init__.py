@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         Delete,
         Describe,
         Export,
+        Inspect,
         Operation,
         Query,
         Restore,
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
         Moved,
         Record,
         Result,
+        Statistics,
     )
     from memory_core.store import MemoryStore
     from memory_core.system import AgentMemorySystem
@@ -103,6 +105,7 @@ __all__ = [
     "Hit",
     "Hits",
     "IncompatibleError",
+    "Inspect",
     "Listed",
     "LockedError",
     "Memories",
@@ -128,6 +131,7 @@ __all__ = [
     "Search",
     "SimilarState",
     "StateEncoder",
+    "Statistics",
     "StorageFullError",
     "Store",
     "StoreEvent",
@@ -167,6 +171,7 @@ _MODULES = {
         "Delete",
         "Describe",
         "Export",
+        "Inspect",
         "Operation",
         "Query",
         "Restore",
@@ -195,6 +200,7 @@ _MODULES = {
         "Moved",
         "Record",
         "Result",
+        "Statistics",
     ),
     "memory_core.store": ("MemoryStore",),
     "memory_core.system": ("AgentMemorySystem",),

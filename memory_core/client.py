@@ -27,8 +27,17 @@ from typing import Any
 
 from memory_core.errors import BadInputError, OverloadedError
 from memory_core.lanes import Answer, BatchTiming, Lane
-from memory_core.operations import TIERS, Agents, Delete, Describe, Operation, Transition
-from memory_core.results import Counts, Deleted, Described, Failure, Listed, Moved, Result
+from memory_core.operations import TIERS, Agents, Delete, Describe, Inspect, Operation, Transition
+from memory_core.results import (
+    Counts,
+    Deleted,
+    Described,
+    Failure,
+    Listed,
+    Moved,
+    Result,
+    Statistics,
+)
 from memory_core.retrying import RetryingCalls, Transport
 from memory_core.validation import validate
 
@@ -172,6 +181,8 @@ def _combined(operation: Operation, results: list[Result]) -> Result:
         return Described(sum(part.agents for part in parts), _summed(counts), _summed(sizes))
     if type(operation) is Delete:
         return Deleted(sum(result.count for result in results if isinstance(result, Deleted)))
+    if type(operation) is Inspect:
+        return Statistics.of_shards([one for one in results if isinstance(one, Statistics)])
     if type(operation) is Agents:
         listed = [one for result in results if isinstance(result, Listed) for one in result.agents]
         listed.sort(key=lambda one: one.agent_id)

@@ -45,6 +45,11 @@ class MemoryConfig:
         write_buffer_bytes: RocksDB's memtable of the short-term tier, and four times those of the
             others; larger means fewer, larger flushes.
         block_cache_bytes: RocksDB's cache of what it read from disk, shared by the tiers.
+        memory_limit_bytes: bound on what the store holds in memory: tables, vectors, indexes and
+            packed states, and at most an eighth each for the block cache and the memtables,
+            which are made to fit. Near it memories move down early; past it stores are refused
+            with OverloadedError. The interpreter and its libraries (some 100 MiB) and the batches
+            under way come on top. None is no bound; counting costs nothing then.
 
     Raises:
         BadInputError: a value is of the wrong type or out of range; names the field.
@@ -61,6 +66,7 @@ class MemoryConfig:
     payload_cache_bytes: int = 256 * _MIB
     write_buffer_bytes: int = 32 * _MIB
     block_cache_bytes: int = 64 * _MIB
+    memory_limit_bytes: int | None = None
 
     def __post_init__(self) -> None:
         if self.path is not None:
@@ -74,6 +80,8 @@ class MemoryConfig:
         _require_int("payload_cache_bytes", self.payload_cache_bytes, 0)
         _require_int("write_buffer_bytes", self.write_buffer_bytes, 64 * _KIB, _TIB)
         _require_int("block_cache_bytes", self.block_cache_bytes, 64 * _KIB, _TIB)
+        if self.memory_limit_bytes is not None:
+            _require_int("memory_limit_bytes", self.memory_limit_bytes, 1)
         if self.durability not in DURABILITIES:
             raise BadInputError("durability", f"must be fsync or os, not {self.durability!r}")
         if self.encoder is not None:

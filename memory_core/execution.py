@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,13 @@ import numpy as np
 from memory_core.config import MemoryConfig
 from memory_core.errors import (
     DatabaseError,
+    MemoryCoreError,
     UnavailableError,
 )
 from memory_core.export_pages import ExportPages
 from memory_core.index import Searcher
 from memory_core.log import IDS, Log
+from memory_core.log_statistics import held_bytes
 from memory_core.memories import (
     HAS_METADATA,
     HAS_VECTOR,
@@ -29,6 +32,8 @@ from memory_core.memories import (
     entry_of,
     rows_of,
 )
+from memory_core.memory_bound import MemoryBound
+from memory_core.memory_shares import shares_of
 from memory_core.movement import Movement
 from memory_core.moving import Mover
 from memory_core.operations import (
@@ -63,6 +68,8 @@ from memory_core.results import (
     Result,
 )
 from memory_core.searching import nearest
+from memory_core.survey import Survey
+from memory_core.surveying import Surveyor
 from memory_core.tables import Tables
 from memory_core.vectors import Vectorizer
 
@@ -76,6 +83,7 @@ _ONLY_STORES = {Store}
 _STM_NAMES = frozenset({"all", "stm"})
 _SEQUENCE_BYTES = 8
 _WRITES = frozenset({Store, Delete, Movement, Restore})
+_STORING = frozenset({Store, Restore})
 _KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
 
 
@@ -98,6 +106,10 @@ class Execution:
         self._budget = budget
         self._reader = Reader(log, budget, vectorizer.dimension, vectorizer.encode)
         self._mover = Mover(tables, self._reader, (config.stm_capacity, config.im_capacity))
+        self._bound = _bound(config, log, tables, budget, self._mover)
+        self._surveyor = Surveyor(
+            log, tables, self._mover, budget, self._bound, config.memory_limit_bytes
+        )
         self._queries = Queries(self._reader)
         self._pages = ExportPages(self._reader, vectorizer, tables)
         self._searcher = Searcher(vectorizer.dimension)
@@ -125,12 +137,24 @@ class Execution:
                 self._look_up(operations, applied)
         if watched:
             applied.demotions = []
-        if refusal is not None or not self._stored_together(operations, vectors, now_ns, applied):
+        bound = self._bound
+        if bound is not None:
+            bound.begin()
+        if (
+            refusal is None
+            and (bound is None or bound.has_room(len(operations)))
+            and self._stored_together(operations, vectors, now_ns, applied)
+        ):
+            if bound is not None:
+                bound.take(len(operations))
+        else:
             self._run_each(operations, vectors, now_ns, refusal, applied)
         if applied.writes and self._mover.is_waiting:
             self._mover.go_on(applied)
         if applied.held or applied.held_bytes:
             self._budget.add(applied.held, applied.held_bytes, self._tables.agents)
+        if bound is not None:
+            bound.end(operations, applied)
         return applied
 
     def _run_each(
@@ -142,13 +166,13 @@ class Execution:
         applied: Applied,
     ) -> None:
         results = applied.results
+        may_refuse = refusal is not None or self._bound is not None
         for position, operation in enumerate(operations):
             if results[position] is not None:
                 continue
             one: Any = operation
             if type(operation) in _WRITES:
-                if refusal is not None:
-                    results[position] = Failure.of(UnavailableError(refusal))
+                if may_refuse and self._refuses(operation, position, refusal, applied):
                     continue
                 applied.writes.append(position)
             try:
@@ -232,6 +256,22 @@ class Execution:
             applied.held_bytes += sum(map(len, payloads))
         memories.make_short().extend(state_ids, np.array(vectors), entries, held)
 
+    def _refuses(
+        self, operation: Operation, position: int, refusal: str | None, applied: Applied
+    ) -> bool:
+        """Whether a write is refused, with the failure as its result."""
+        error: MemoryCoreError
+        if refusal is not None:
+            error = UnavailableError(refusal)
+        elif self._bound is None or type(operation) not in _STORING or self._bound.takes_one():
+            return False
+        else:
+            # a write all the same: what waits goes down meanwhile, and makes room
+            applied.writes.append(position)
+            error = self._bound.error()
+        applied.results[position] = Failure.of(error)
+        return True
+
     def _look_up(self, operations: Sequence[Any], applied: Applied) -> None:
         """Read together where the memories are that the batch names and memory does not know."""
         agents, keys = self._tables.agents, []
@@ -249,6 +289,8 @@ class Execution:
     def clear(self) -> None:
         """Forget what was to be done to tables that are made again."""
         self._mover.clear()
+        if self._bound is not None:
+            self._bound.clear()
 
     def _change(self, operation: Any, vector: Any, applied: Applied) -> Result:
         """The result of an operation that changes something but is no plain store."""
@@ -273,6 +315,8 @@ class Execution:
             return self._pages.agents(operation)
         if kind is Export:
             return self._pages.page(operation, applied)
+        if kind is Survey:
+            return self._surveyor.advance(operation)
         memories = self._tables.agents.get(operation.agent_id)
         if kind is RetrieveMany:
             return self._queries.many(operation, memories, applied)
@@ -456,3 +500,13 @@ class Execution:
         agents = self._tables.agents
         known = len(agents) if agent_id is None else int(agent_id in agents)
         return Described(known, self._tables.counts(agent_id), self._tables.sizes(agent_id))
+
+
+def _bound(
+    config: MemoryConfig, log: Log, tables: Tables, budget: PayloadBudget, mover: Mover
+) -> MemoryBound | None:
+    limit = config.memory_limit_bytes
+    if limit is None:
+        return None
+    held = partial(held_bytes, log)
+    return MemoryBound(limit, shares_of(config), config.dimension, tables, budget, mover, held)

@@ -12,8 +12,25 @@ import numpy.typing as npt
 from memory_core import exchange
 from memory_core.errors import MemoryCoreError
 from memory_core.hooks import Hooks, MemoryHook
-from memory_core.operations import Delete, Describe, Operation, Retrieve, Store, Transition
-from memory_core.results import Counts, Deleted, Described, Failure, Moved, Record, Result
+from memory_core.operations import (
+    Delete,
+    Describe,
+    Inspect,
+    Operation,
+    Retrieve,
+    Store,
+    Transition,
+)
+from memory_core.results import (
+    Counts,
+    Deleted,
+    Described,
+    Failure,
+    Moved,
+    Record,
+    Result,
+    Statistics,
+)
 from memory_core.retrieval import RetrievalFace
 from memory_core.views import MemoryStatistics
 
@@ -128,8 +145,18 @@ class MemoryFace(RetrievalFace):
         return self._describe(agent_id).counts
 
     def get_memory_statistics(self, *, agent_id: str | None = None) -> MemoryStatistics:
-        """Counts and bytes by tier, of one agent or of all."""
-        return MemoryStatistics.of(self._describe(agent_id))
+        """Counts and bytes by tier, of one agent or of all; of all with what the store says.
+
+        That is RocksDB's own statistics and those of indexes, memory, demotions and snapshots
+        (`Statistics`): those of a store in this process, or of all shards with each by itself.
+        With many agents they are not of one moment, since others' calls go on meanwhile.
+        """
+        if agent_id is not None:
+            return MemoryStatistics.of(self._describe(agent_id))
+        said = self._one(Inspect())
+        if not isinstance(said, Statistics):
+            raise MemoryCoreError(f"an inspection gave {said!r}")
+        return MemoryStatistics.of_store(said)
 
     def delete_memory(self, *, agent_id: str, state_id: str) -> bool:
         """Delete a memory, for good when this returns; whether there was one."""

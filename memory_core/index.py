@@ -56,7 +56,7 @@ class FlatIndex:
             self.vectors[holes] = self.vectors[movers]
         self.count = count
         if count < len(self.vectors) // 4 and len(self.vectors) > _FIRST_ROWS:
-            self._resize(max(len(self.vectors) // 2, count, _FIRST_ROWS))
+            self._resize(max(2 * count, _FIRST_ROWS))
 
     def _grow(self) -> None:
         # by half: most of a store's memory may be the empty rows of agents with few memories

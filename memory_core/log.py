@@ -15,7 +15,7 @@ import os
 import re
 import threading
 import weakref
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from rocksdict import (
     Options,
     Rdict,
     WriteBatch,
+    WriteBufferManager,
 )
 
 from memory_core.config import MemoryConfig
@@ -40,6 +41,7 @@ from memory_core.errors import (
     UnavailableError,
 )
 from memory_core.folder import family_order, is_unfinished, prepare_folder
+from memory_core.memory_shares import Shares, shares_of
 from memory_core.operations import TIERS
 
 __all__ = ["DATA_FAMILIES", "IDS", "Batch", "Log", "in_our_words", "is_open_here"]
@@ -129,13 +131,14 @@ class Log:
     """
 
     def __init__(self, path: str, config: MemoryConfig) -> None:
+        shares = shares_of(config)  # before there is a folder
         self.path = path
         self.closed = False
         self._keeps_open = threading.Lock()  # a checkpoint, which other writes do not wait for
         self.created = prepare_folder(path)
-        cache = Cache(config.block_cache_bytes)
+        cache = Cache(shares.block_cache_bytes)
         names = (_META, *DATA_FAMILIES)
-        families = {name: _family_options(name, config, cache) for name in names}
+        families = {name: _family_options(name, shares, cache) for name in names}
         options = Options(raw_mode=True)
         options.create_if_missing(True)
         options.create_missing_column_families(True)
@@ -145,7 +148,11 @@ class Log:
         options.set_max_background_jobs(2)
         options.set_max_open_files(512)
         # Older logs go once they are this long, which also bounds the time that opening takes.
-        options.set_max_total_wal_size(_MEMTABLES_OF_LOG * config.write_buffer_bytes)
+        options.set_max_total_wal_size(_MEMTABLES_OF_LOG * shares.write_buffer_bytes)
+        if shares.memtable_bytes is not None:
+            options.set_write_buffer_manager(WriteBufferManager(shares.memtable_bytes, False))
+        options.enable_statistics()  # less than the noise of measuring it, in and out of batches
+        self._options = options
         with _translated(path):
             # RocksDB knows its own process's databases by their names: each needs one only
             real_path = os.path.realpath(path)
@@ -257,6 +264,17 @@ class Log:
                 raise UnavailableError("the store is closed; open it again")
             Checkpoint(self._db).create_checkpoint(folder)
 
+    def properties(self) -> dict[str, Callable[[str], str | None]]:
+        """What tells a property of RocksDB's by its name, for each column family of memories."""
+        return {
+            name: family.property_value
+            for name, family in zip(DATA_FAMILIES, self._families, strict=True)
+        }
+
+    def tickers(self) -> str:
+        """RocksDB's own counts since the database was opened, one to a line."""
+        return self._options.get_statistics() or ""
+
     def is_empty(self) -> bool:
         """True when no tier has a record."""
         return not any(True for tier in range(len(TIERS)) for _ in self.scan(tier))
@@ -320,9 +338,9 @@ def _check_families(path: str, found: list[str]) -> None:
     raise IncompatibleError(path, "is a RocksDB database of something else, or its MANIFEST is cut")
 
 
-def _family_options(name: str, config: MemoryConfig, cache: Cache) -> Options:
+def _family_options(name: str, shares: Shares, cache: Cache) -> Options:
     options = Options(raw_mode=True)
-    buffer_bytes = config.write_buffer_bytes
+    buffer_bytes = shares.write_buffer_bytes
     if name != TIERS[0]:
         buffer_bytes = max(int(buffer_bytes * _LOWER_BUFFER_RATIO), _LEAST_BUFFER_BYTES)
     options.set_write_buffer_size(buffer_bytes)

@@ -107,6 +107,16 @@ class Mover:
         self._queued.add((agent_id, tier))
         self._queue.append(_chosen(agent_id, memories, tier, sequences, chosen))
 
+    def note(self, agent_id: str, memories: AgentMemories, tier: int, count: int) -> int:
+        """Have ``count`` memories move down though their tier has room; how many were noted."""
+        if (agent_id, tier) in self._queued or (agent_id, tier) in self.blocked:
+            return 0
+        sequences, scores = _scored(memories, tier)
+        chosen = lowest_retention(sequences, scores, count)
+        self._queued.add((agent_id, tier))
+        self._queue.append(_chosen(agent_id, memories, tier, sequences, chosen))
+        return len(chosen)
+
     def go_on(self, applied: Applied) -> None:
         """Move some of what is noted: twice as many as the batch has writes."""
         left = max(_LEAST_TOGETHER, _MOVES_A_WRITE * len(applied.writes))
@@ -204,6 +214,8 @@ class Mover:
             applied.held_bytes += sum(map(len, values)) + vectors.nbytes
             applied.held_bytes -= int(columns["size"].sum())
         table.remove(rows)
+        if not table.ids:
+            memories.short = None
         below.add(columns["sequence"], rows_from(columns, len(rows), _IM), vectors)
         self._tables.changed.add(agent_id)
         _tell(agent_id, _STM, state_ids, applied)

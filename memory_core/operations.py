@@ -27,6 +27,7 @@ __all__ = [
     "Delete",
     "Describe",
     "Export",
+    "Inspect",
     "Operation",
     "Query",
     "Restore",
@@ -216,6 +217,13 @@ class Export(msgspec.Struct, tag=10, array_like=True, gc=False):
     max_bytes: int = 8 * 1024 * 1024
 
 
+class Inspect(msgspec.Struct, tag=11, array_like=True, gc=False):
+    """Ask the store for its statistics: RocksDB's, and those of indexes, memory and demotions."""
+
+    # of the whole store, so a client asks every shard
+    agent_id: ClassVar[None] = None
+
+
 Operation = (
     Store
     | Retrieve
@@ -228,6 +236,7 @@ Operation = (
     | Restore
     | Agents
     | Export
+    | Inspect
 )
 
 

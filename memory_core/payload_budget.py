@@ -29,7 +29,7 @@ class PayloadBudget:
     """
 
     def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
+        self._widest_bytes = self._max_bytes = max_bytes
         self._held_bytes = 0  # at most: what was overwritten counts until its agent's turn
         self._turn: Iterator[AgentMemories] = iter(())
         self.is_open = max_bytes > 0
@@ -38,15 +38,30 @@ class PayloadBudget:
         """Note that more are held, or fewer; have agents forget when that is too many."""
         self._held_bytes += payload_bytes + entries * _ENTRY_OVERHEAD_BYTES
         if self._held_bytes > self._max_bytes:
-            self._forget(agents)
+            self._forget(agents, self._max_bytes * _KEPT_RATIO)
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes held, at most, with what holding them takes."""
+        return self._held_bytes
+
+    def shrink(self, by_bytes: int, agents: Mapping[str, AgentMemories]) -> None:
+        """Have agents forget so much, and hold no more than is left, until `widen`."""
+        self._max_bytes = max(0, min(self._max_bytes, self._held_bytes) - by_bytes)
+        self.is_open = self._max_bytes > 0
+        self._forget(agents, self._max_bytes)
+
+    def widen(self) -> None:
+        """Let agents hold as much as at the beginning again."""
+        self._max_bytes = self._widest_bytes
+        self.is_open = self._max_bytes > 0
 
     def clear(self) -> None:
         """Begin anew: no agent holds any."""
         self._held_bytes = 0
         self._turn = iter(())
 
-    def _forget(self, agents: Mapping[str, AgentMemories]) -> None:
-        goal = self._max_bytes * _KEPT_RATIO
+    def _forget(self, agents: Mapping[str, AgentMemories], goal: float) -> None:
         rounds = 0
         while self._held_bytes > goal:
             memories = next(self._turn, None)

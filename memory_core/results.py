@@ -13,6 +13,16 @@ import msgspec
 from memory_core import errors
 from memory_core.errors import MemoryCoreError
 from memory_core.payload import unpack_state
+from memory_core.store_statistics import (
+    BlockedTier,
+    DatabaseStatistics,
+    FamilyStatistics,
+    IndexStatistics,
+    MemoryUse,
+    SnapshotStatistics,
+    as_plain,
+    summed,
+)
 
 __all__ = [
     "DONE",
@@ -34,6 +44,7 @@ __all__ = [
     "Moved",
     "Record",
     "Result",
+    "Statistics",
 ]
 
 
@@ -164,6 +175,65 @@ class Exported(msgspec.Struct, tag=10, array_like=True, gc=False, frozen=True):
     more: bool
 
 
+class Statistics(msgspec.Struct, tag=11, array_like=True, gc=False, frozen=True):
+    """What a store says of itself; the parts say more (`memory_core.store_statistics`).
+
+    ``payload_bytes`` are those of the packed states, by tier; ``demotions_waiting`` memories that
+    are noted to move down; ``blocked`` the first of the tiers that damage keeps from moving
+    anything down, ``blocked_count`` how many these are; ``refusal`` why writes are refused since
+    one failed. Over several shards numbers are sums, ``shards`` has each by itself, and the age of
+    the last snapshot is the oldest one's.
+    """
+
+    agents: int = 0
+    counts: Counts = Counts()
+    payload_bytes: Counts = Counts()
+    families: list[FamilyStatistics] = []
+    database: DatabaseStatistics = DatabaseStatistics()
+    indexes: IndexStatistics = IndexStatistics()
+    memory: MemoryUse = MemoryUse()
+    demotions_waiting: int = 0
+    blocked: list[BlockedTier] = []
+    blocked_count: int = 0
+    snapshot: SnapshotStatistics = SnapshotStatistics()
+    refusal: str | None = None
+    shards: list[Statistics] = []
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it by name, as JSON can hold it."""
+        plain: dict[str, Any] = as_plain(self)
+        return plain
+
+    @classmethod
+    def of_shards(cls, shards: list[Statistics]) -> Statistics:
+        """Those of several shards together. Raises ValueError for none."""
+        ages = [one.snapshot.age_s for one in shards if one.snapshot.age_s is not None]
+        families = zip(*(one.families for one in shards), strict=True)
+        return cls(
+            agents=sum(one.agents for one in shards),
+            counts=summed([one.counts for one in shards]),
+            payload_bytes=summed([one.payload_bytes for one in shards]),
+            families=[
+                msgspec.structs.replace(
+                    summed([msgspec.structs.replace(one, name="") for one in same]),
+                    name=same[0].name,
+                )
+                for same in families
+            ],
+            database=summed([one.database for one in shards]),
+            indexes=summed([one.indexes for one in shards]),
+            memory=summed([one.memory for one in shards]),
+            demotions_waiting=sum(one.demotions_waiting for one in shards),
+            blocked=[tier for one in shards for tier in one.blocked],
+            blocked_count=sum(one.blocked_count for one in shards),
+            snapshot=msgspec.structs.replace(
+                summed([one.snapshot for one in shards]), age_s=max(ages, default=None)
+            ),
+            refusal="; ".join(one.refusal for one in shards if one.refusal is not None) or None,
+            shards=shards,
+        )
+
+
 class Demotion(NamedTuple):
     """A memory that moved from a tier (a place in `TIERS`) to the one below it.
 
@@ -211,6 +281,7 @@ Result = (
     | Deleted
     | Listed
     | Exported
+    | Statistics
 )
 
 DONE = Done()

@@ -29,6 +29,7 @@ from memory_core.growing_index import GrowingIndex
 from memory_core.index_state import ids_in
 from memory_core.memories import IndexSettings, LowerMemories
 from memory_core.snapshot_file import read_snapshot, write_snapshot
+from memory_core.store_statistics import SnapshotStatistics
 from memory_core.tables import Tables
 
 __all__ = ["FOLDER", "RestoredIndex", "Snapshots", "is_due"]
@@ -157,6 +158,15 @@ class Snapshots:
             for name in os.listdir(self._folder):
                 if name.endswith(_SUFFIX) and name not in used:
                     os.remove(os.path.join(self._folder, name))
+
+    def statistics(self) -> SnapshotStatistics:
+        """What there is to say of them."""
+        taken_ns, error, thread = self.taken_ns, self.error, self._thread
+        return SnapshotStatistics(
+            None if taken_ns is None else max(0, time.time_ns() - taken_ns) / 1e9,
+            None if error is None else str(error),
+            thread is not None and thread.is_alive(),
+        )
 
     def _chosen(self, tables: Tables, agent_ids: Iterable[str]) -> list[tuple[str, LowerMemories]]:
         chosen = []

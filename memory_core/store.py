@@ -41,11 +41,12 @@ from memory_core.loading import load_tables
 from memory_core.log import Log
 from memory_core.memories import IndexSettings
 from memory_core.movement import Movement
-from memory_core.operations import Operation, Transition
+from memory_core.operations import Inspect, Operation, Transition
 from memory_core.payload_budget import PayloadBudget
 from memory_core.record import FORMAT_VERSION
-from memory_core.results import Demotion, Failure, Result
+from memory_core.results import Demotion, Failure, Result, Statistics
 from memory_core.snapshots import Snapshots, is_due
+from memory_core.survey import Survey
 from memory_core.tables import Tables
 from memory_core.vectors import Vectorizer
 
@@ -53,6 +54,8 @@ __all__ = ["MemoryStore"]
 
 # Lanes whose latest batch is remembered; the one that has been silent longest goes first.
 _MAX_LANES = 100_000
+# What goes on a part at a time, and how.
+_IN_PARTS: dict[type[Any], type[Any]] = {Transition: Movement, Inspect: Survey}
 
 
 class _Work(msgspec.Struct, eq=False):
@@ -142,7 +145,7 @@ class MemoryStore:
                 name = type(batch).__name__
                 raise BadInputError("batch", f"must be operations, not {name}") from None
         work = _Work(batch, lane, number)
-        if Transition in map(type, batch):
+        if _has_parts(batch):
             self._execute_in_parts(work)
         else:
             self._submit(work)
@@ -151,11 +154,22 @@ class MemoryStore:
     def execute_watched(self, batch: Sequence[Operation]) -> tuple[list[Result], list[Demotion]]:
         """`execute`, and what the batch moved down a tier, in the order of its operations."""
         work = _Work(list(batch), "", 0, watched=True)
-        if Transition in map(type, work.operations):
+        if _has_parts(work.operations):
             self._execute_in_parts(work)
         else:
             self._submit(work)
         return work.results, work.demotions
+
+    def statistics(self) -> Statistics:
+        """What RocksDB and the store say of themselves; with many agents not of one moment.
+
+        Raises:
+            UnavailableError: the store is closed.
+        """
+        [result] = self.execute((Inspect(),))
+        if not isinstance(result, Statistics):
+            raise UnavailableError(f"the store gave no statistics but {result!r}")
+        return result
 
     @property
     def refusal(self) -> str | None:
@@ -206,19 +220,19 @@ class MemoryStore:
             raise work.error
 
     def _execute_in_parts(self, whole: _Work) -> None:
-        """Execute a batch with transitions: each goes on between the batches of others."""
+        """Execute a batch with what goes on a part at a time, between the batches of others."""
         whole.started_ns, whole.results, whole.demotions = time.perf_counter_ns(), [], []
-        for is_transition, some in groupby(
-            whole.operations, lambda operation: type(operation) is Transition
-        ):
-            if not is_transition:
+        for kind, some in groupby(whole.operations, _kind_of_parts):
+            if kind is None:
                 whole.results += self._execute_part(whole, list(some))
                 continue
             for operation in some:
-                movement = Movement(operation)  # type: ignore[arg-type]
-                [result] = self._execute_part(whole, [movement])
-                while not movement.is_done and not isinstance(result, Failure):
-                    [result] = self._execute_part(whole, [movement])
+                parts = kind(operation)
+                [result] = self._execute_part(whole, [parts])
+                while not parts.is_done and not isinstance(result, Failure):
+                    [result] = self._execute_part(whole, [parts])
+                if isinstance(result, Statistics):
+                    result = self._completed(result)
                 whole.results.append(result)
         whole.finished_ns = time.perf_counter_ns()
 
@@ -228,6 +242,12 @@ class MemoryStore:
         first = len(whole.results)
         whole.demotions += [one._replace(position=first + one.position) for one in part.demotions]
         return part.results
+
+    def _completed(self, statistics: Statistics) -> Statistics:
+        """Statistics with what the store itself knows."""
+        return msgspec.structs.replace(
+            statistics, snapshot=self._snapshots.statistics(), refusal=self._refusal
+        )
 
     def _run(self, group: list[_Work]) -> None:
         """Execute batches together, then close if one of the group asks for it."""
@@ -347,6 +367,15 @@ class MemoryStore:
         except BaseException:
             self._tables.close()
             raise
+
+
+def _has_parts(batch: Sequence[Operation]) -> bool:
+    kinds = set(map(type, batch))
+    return not kinds.isdisjoint(_IN_PARTS)
+
+
+def _kind_of_parts(operation: Operation) -> type[Any] | None:
+    return _IN_PARTS.get(type(operation))
 
 
 def _check_identity(log: Log, encoder: Encoder) -> str:

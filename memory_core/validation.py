@@ -16,6 +16,7 @@ from memory_core.operations import (
     Delete,
     Describe,
     Export,
+    Inspect,
     Operation,
     Query,
     Restore,
@@ -26,6 +27,7 @@ from memory_core.operations import (
     Transition,
 )
 from memory_core.payload import unpack_state
+from memory_core.survey import Survey
 from memory_core.wire import can_travel
 
 __all__ = ["MAX_ID_BYTES", "validate"]
@@ -310,5 +312,7 @@ _CHECKS: Mapping[type[Any], Callable[[Any], None]] = {
     Restore: _check_restore,
     Agents: _check_agents,
     Export: _check_export,
+    Inspect: lambda _: None,
     Movement: lambda one: _check_transition(one.operation),
+    Survey: lambda _: None,
 }

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from memory_core.payload import unpack_state
-from memory_core.results import Counts, Described, Hit, Memory
+from memory_core.results import Counts, Described, Hit, Memory, Statistics
 
 __all__ = ["MemoryStatistics", "SimilarState", "StoredMemory"]
 
@@ -63,14 +63,21 @@ class MemoryStatistics:
     """What is held, of one agent or of all.
 
     ``counts`` and ``payload_bytes`` (of the packed states) have ``stm``, ``im``, ``ltm`` and
-    ``total``.
+    ``total``. ``store`` is what the store says of itself, None when one agent was asked for; it
+    has no part in comparisons.
     """
 
     agents: int
     counts: Counts
     payload_bytes: Counts = field(default_factory=Counts)
+    store: Statistics | None = field(default=None, compare=False)
 
     @classmethod
     def of(cls, described: Described) -> MemoryStatistics:
         """What a store said of itself."""
         return cls(described.agents, described.counts, described.payload_bytes)
+
+    @classmethod
+    def of_store(cls, said: Statistics) -> MemoryStatistics:
+        """What a store, or all shards together, said of themselves."""
+        return cls(said.agents, said.counts, said.payload_bytes, said)
