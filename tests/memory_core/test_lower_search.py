@@ -496,7 +496,7 @@ def damage(store: MemoryStore, state_id: str) -> bytes:
 
 def test_a_damaged_record_of_a_lower_tier_fails_only_what_needs_it(tmp_path: Path):
     """Who needs the record is told so, by its key; everything else goes on."""
-    with MemoryStore(small(tmp_path / "db")) as store:
+    with MemoryStore(small(tmp_path / "db", payload_cache_bytes=0)) as store:
         store.execute([Store("a", f"s{at}", state(at), vector=vector(at)) for at in range(100)])
         store.execute([Transition("ltm", 40.0)])
         wait_for_builds(store)
@@ -524,7 +524,7 @@ def test_a_damaged_record_of_a_lower_tier_fails_only_what_needs_it(tmp_path: Pat
 
 def test_demotion_that_meets_damage_fails_no_store(tmp_path: Path):
     """A tier whose record cannot be read keeps what it has; stores and searches go on."""
-    with MemoryStore(small(tmp_path / "db")) as store:
+    with MemoryStore(small(tmp_path / "db", payload_cache_bytes=0)) as store:
         store.execute([Store("a", f"s{at}", state(at), vector=vector(at)) for at in range(35)])
         tier, _ = place_of(store, "s0")
         assert tier == 1
@@ -555,7 +555,7 @@ def damage_gone(store: MemoryStore, state_id: str) -> None:
 
 def test_an_agent_that_is_stored_anew_is_not_held_back_by_what_it_was(tmp_path: Path):
     """Deleting an agent forgets that damage kept its tiers from moving down."""
-    with MemoryStore(small(tmp_path / "db")) as store:
+    with MemoryStore(small(tmp_path / "db", payload_cache_bytes=0)) as store:
         store.execute([Store("a", f"s{at}", state(at), vector=vector(at)) for at in range(35)])
         damage_gone(store, "s0")
         store.execute(
