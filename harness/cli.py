@@ -112,6 +112,12 @@ _PLAN_OPTIONS: list[Callable[[Any], Any]] = [
     _switch("--pipelining", "off: one actor call an operation.  [on]"),
     click.option("--dimension", type=int, help="Length of the vectors.  [64]"),
     click.option("--durability", help=f"{' or '.join(DURABILITIES)}.  [fsync]"),
+    click.option(
+        "--memory-limit",
+        "memory_limit_bytes",
+        type=int,
+        help="Bytes that a shard may hold in memory.  [no bound]",
+    ),
     click.option("--data-dir", help="Folder for the databases.  [in the run directory]"),
     click.option("--keep-data", is_flag=True, default=None, help="Leave the databases there."),
     click.option(

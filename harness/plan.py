@@ -34,6 +34,7 @@ _OPTION_OF = {
     "ramp_s": "ramp",
     "sample_interval_s": "sample-interval",
     "deadline_s": "deadline",
+    "memory_limit_bytes": "memory-limit",
 }
 
 
@@ -66,6 +67,8 @@ class RunPlan:
         pipelining: False makes one actor call an operation.
         dimension: of the vectors.
         durability: of the store, ``fsync`` or ``os``.
+        memory_limit_bytes: what a shard may hold in memory, stores past it fail as overloaded;
+            None is no bound.
         data_dir: folder for the databases; None puts them into the run directory.
         keep_data: leave the databases when the run ends.
         address: of the Ray cluster; ``local`` starts one on this machine.
@@ -95,6 +98,7 @@ class RunPlan:
     pipelining: bool = True
     dimension: int = 64
     durability: str = "fsync"
+    memory_limit_bytes: int | None = None
     data_dir: str | None = None
     keep_data: bool = False
     address: str = "local"
@@ -121,7 +125,15 @@ class RunPlan:
         return asdict(self)
 
 
-_INTEGERS = ("agents", "rounds", "seed", "shards", "agents_per_task", "dimension")
+_INTEGERS = (
+    "agents",
+    "rounds",
+    "seed",
+    "shards",
+    "agents_per_task",
+    "dimension",
+    "memory_limit_bytes",
+)
 _NUMBERS = (
     "duration_s",
     "warmup_s",
@@ -135,7 +147,7 @@ _FLAGS = ("pipelining", "keep_data", "record")
 _OPTIONAL = frozenset(
     {
         *("agents", "rounds", "duration_s", "mix", "rate", "trace", "shards"),
-        *("agents_per_task", "data_dir"),
+        *("agents_per_task", "data_dir", "memory_limit_bytes"),
     }
 )
 
@@ -184,6 +196,7 @@ _MOST = {
     "rounds": MAX_ROUNDS,
     "dimension": 65_536,
     "shards": 10_000,
+    "memory_limit_bytes": 2**50,
     "rate": MAX_RATE_OPS_S,
     **dict.fromkeys(("duration_s", "warmup_s", "think_time_s", "ramp_s"), MAX_TIME_S),
     **dict.fromkeys(("sample_interval_s", "deadline_s"), MAX_TIME_S),
@@ -192,7 +205,7 @@ _MOST = {
 
 def _check_ranges(plan: RunPlan) -> None:
     positive = ("agents", "rounds", "duration_s", "rate", "shards", "agents_per_task")
-    for name in (*positive, "dimension", "sample_interval_s", "deadline_s"):
+    for name in (*positive, "dimension", "memory_limit_bytes", "sample_interval_s", "deadline_s"):
         value = getattr(plan, name)
         if value is not None and value <= 0:
             raise UsageError(option_name(name), f"must be above 0, not {_shown(value)}")

@@ -53,7 +53,12 @@ class EmbeddedTarget:
         """Open the cohort's store."""
         folder = Path(msgspec.msgpack.decode(connection, type=str)) / f"cohort-{cohort}"
         store = MemoryStore(
-            MemoryConfig(path=folder, dimension=plan.dimension, durability=plan.durability)
+            MemoryConfig(
+                path=folder,
+                dimension=plan.dimension,
+                durability=plan.durability,
+                memory_limit_bytes=plan.memory_limit_bytes,
+            )
         )
         transport = LocalTransport([store])
         client = MemoryClient(transport, 1, pipelining=plan.pipelining, deadline_s=plan.deadline_s)

@@ -9,12 +9,12 @@ from typing import Any
 
 import msgspec
 
-from harness.errors import RunFailedError
-from harness.plan import RunPlan
+from harness.errors import RunFailedError, UsageError
+from harness.plan import RunPlan, option_name
 from harness.targets.base import Placement, Prepared, WatchedProcess
 from memory_core import MemoryConfig
 from memory_core.client import Answer, MemoryClient
-from memory_core.errors import MemoryCoreError
+from memory_core.errors import BadInputError, MemoryCoreError
 from memory_core.operations import Retrieve, Search, Store
 from memory_core.placement import RayTransport, Shards, start_shards
 
@@ -63,7 +63,10 @@ class ShardedTarget(ABC):
     def prepare(self, plan: RunPlan, placement: Placement) -> Prepared:
         """Start the shards."""
         config = MemoryConfig(
-            path=placement.data_dir, dimension=plan.dimension, durability=plan.durability
+            path=placement.data_dir,
+            dimension=plan.dimension,
+            durability=plan.durability,
+            memory_limit_bytes=plan.memory_limit_bytes,
         )
         try:
             self._shards = start_shards(
@@ -74,6 +77,8 @@ class ShardedTarget(ABC):
                 node_ids=placement.node_ids,
             )
         except MemoryCoreError as error:
+            if isinstance(error, BadInputError) and hasattr(plan, error.field):
+                raise UsageError(option_name(error.field), error.problem) from None
             raise RunFailedError(f"the store did not start: {error}") from None
         connection = _Connection(placement.run_id, placement.shards)
         return Prepared(

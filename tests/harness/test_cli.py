@@ -276,6 +276,7 @@ def test_every_option_reaches_the_plan(planned: Any, tmp_path: Path):
         " --mix store=1,search=2 --ramp 0.5 --rate 7 --arrival poisson --shards 2"
         " --agents-per-task 2 --pipelining off --dimension 32 --durability os --data-dir d"
         " --keep-data --address local --record on --sample-interval 0.5 --deadline 4"
+        " --memory-limit 70000000"
     )
     assert planned(*given.split()) == RunPlan(
         agents=3,
@@ -292,6 +293,7 @@ def test_every_option_reaches_the_plan(planned: Any, tmp_path: Path):
         pipelining=False,
         dimension=32,
         durability="os",
+        memory_limit_bytes=70_000_000,
         data_dir="d",
         keep_data=True,
         sample_interval_s=0.5,

@@ -304,3 +304,28 @@ def test_stopping_leaves_no_process_and_what_was_stored(start: Callable[..., Sha
     with RayMemory("stopped-and-again") as memory:
         assert memory.count_memories().total == 6
         assert memory.retrieve_state(agent_id="a3", state_id="s") == {"n": 3}
+
+
+def test_statistics_of_a_memory_on_ray_are_those_of_its_shards(start: Callable[..., Shards]):
+    """Both shards are asked, summed up and told apart, and a limit counts in each of them."""
+    start("counted", 2, stm_capacity=10, memory_limit_bytes=64 * 1024 * 1024)
+    with RayMemory("counted") as memory:
+        for number in range(60):
+            memory.store_agent_state(
+                agent_id=f"agent_{number % 3}", state_id=f"s{number}", state_data={"x": number}
+            )
+        said = memory.get_memory_statistics()
+        assert memory.get_memory_statistics(agent_id="agent_0").store is None
+    assert said.store is not None
+    assert (said.agents, said.counts.total) == (3, 60)
+    assert [family.name for family in said.store.families] == ["stm", "im", "ltm", "ids"]
+    shards = said.store.shards
+    assert sum(one.counts.total for one in shards) == 60
+    assert [one.memory.limit_bytes for one in shards] == [64 * 1024 * 1024] * 2
+    assert said.store.database.log_bytes == sum(one.database.log_bytes for one in shards) > 0
+
+
+def test_a_limit_too_small_is_refused_when_shards_start(start: Callable[..., Shards]):
+    """Whoever starts them is told the field and the least that works."""
+    with pytest.raises(BadInputError, match="memory_limit_bytes: must be at least"):
+        start("tiny", 1, memory_limit_bytes=1_000)
