@@ -19,7 +19,7 @@ from memory_core.errors import (
     DatabaseError,
     IncompatibleError,
 )
-from memory_core.folder import family_order, is_unfinished
+from memory_core.folder import family_order, is_unfinished, put_aside
 from memory_core.log import DATA_FAMILIES
 from memory_core.log_format import check_log_file
 from memory_core.log_mending import mend_log
@@ -86,7 +86,9 @@ def ours(path: str | os.PathLike[str]) -> str:
     try:
         names = os.listdir(text)
     except (FileNotFoundError, NotADirectoryError, ValueError):
-        raise BadInputError("path", f"{text} is no folder; name a database's") from None
+        aside = put_aside(text)
+        where = f"; a repair that did not end left {aside}" if os.path.lexists(aside) else ""
+        raise BadInputError("path", f"{text} is no folder; name a database's{where}") from None
     except OSError as error:
         raise DatabaseError(text, f"cannot be read: {error.strerror}") from None
     if not any(_OF_A_DATABASE.fullmatch(name) for name in names):

@@ -3,7 +3,8 @@
 RocksDB makes do with what it finds: it would make a new database beside the remains of one whose
 ``CURRENT`` has gone, and open one without its write-ahead log as if nothing had been in it. So
 the folder is looked at first. What a kill can leave is taken for what it is: a database whose
-making was cut short holds nothing, and is made again.
+making was cut short holds nothing, and is made again; and where a repair was killed between the
+two names that it gives, the database is not begun anew.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from memory_core.errors import BadInputError, CorruptionError, DatabaseError
 from memory_core.log_format import check_log_file
 
-__all__ = ["family_order", "is_unfinished", "prepare_folder"]
+__all__ = ["family_order", "is_unfinished", "prepare_folder", "put_aside"]
 
 _FIRST_MANIFEST = "MANIFEST-000001"
 _FAMILY_HEADER = re.compile(r'^\[CFOptions "([^"]+)"\]', re.MULTILINE)
@@ -35,6 +36,7 @@ def prepare_folder(path: str) -> bool:
         CorruptionError: files of a database are missing or damaged; names the file.
         DatabaseError: it cannot be made, read or written; names the folder or the file.
     """
+    _require_not_put_aside(path)
     try:
         os.makedirs(path, exist_ok=True)
         names = sorted(os.listdir(path))
@@ -52,6 +54,19 @@ def prepare_folder(path: str) -> bool:
         raise DatabaseError(error.filename or path, f"cannot be read: {error.strerror}") from None
     _require_writable(path, names)
     return False
+
+
+def put_aside(path: str) -> str:
+    """Where a repair puts the damaged database of a folder."""
+    return f"{os.path.normpath(path)}.damaged"
+
+
+def _require_not_put_aside(path: str) -> None:
+    """Raise CorruptionError if the folder is gone because a repair was killed as it renamed it."""
+    aside = put_aside(path)
+    if os.path.lexists(aside) and not os.path.lexists(path):
+        problem = f"is at {aside}, since a repair did not end; rename that back, and repair it"
+        raise CorruptionError(path, problem)
 
 
 def is_unfinished(path: str) -> bool:

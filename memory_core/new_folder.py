@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 from memory_core.errors import BadInputError, DatabaseError, StorageFullError
 from memory_core.file_system import has_no_room, sync
@@ -28,12 +29,17 @@ class NewFolder:
         self.path = path
         self._final = final
 
-    def finish(self) -> None:
-        """Put it in its place, on the disk when this returns. Raises OSError."""
+    def finish(self, around: AbstractContextManager[None] | None = None) -> None:
+        """Put it in its place, on the disk when this returns. Raises OSError.
+
+        Args:
+            around: is entered when only its name is left to be given.
+        """
         for name in os.listdir(self.path):
             sync(os.path.join(self.path, name))
         sync(self.path)
-        os.rename(self.path, self._final)  # which an empty folder there gives way to
+        with around or contextlib.nullcontext():
+            os.rename(self.path, self._final)  # which an empty folder there gives way to
         sync(os.path.dirname(os.path.abspath(self._final)))
 
 

@@ -30,6 +30,7 @@ from memory_core.errors import (
     DatabaseError,
     IncompatibleError,
 )
+from memory_core.folder import put_aside
 from memory_core.folder_lock import held_to_read
 from memory_core.inspection import Verification, dimension_of, identity_of, verify
 from memory_core.log import DATA_FAMILIES, Log
@@ -93,7 +94,7 @@ def repair(
         StorageFullError, DatabaseError: the new one cannot be written.
     """
     folder = os.path.normpath(ours(path))
-    aside = f"{folder}.damaged" if target is None else None
+    aside = put_aside(folder) if target is None else None
     final = folder if target is None else os.path.normpath(os.fspath(target))
     if aside is not None and os.path.lexists(aside):
         raise BadInputError("path", f"{aside} exists already; move it away or name a target")
@@ -102,8 +103,7 @@ def repair(
     with held_to_read(folder), new_folder(final) as new:
         saved = _save(folder, new.path, encoder)
         result = _checked(folder, new.path)
-        with _moved(folder, aside):
-            new.finish()
+        new.finish(_moved(folder, aside))
     return Repair(
         path=final,
         damaged=aside or folder,
