@@ -6,6 +6,7 @@ these notes what may be found afterwards, and `audit` looks whether it is.
 
 from __future__ import annotations
 
+import os
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,10 +20,14 @@ from memory_core import (
     Delete,
     Describe,
     Described,
+    Failure,
     Hits,
     MemoryConfig,
     MemoryStore,
     Operation,
+    Record,
+    Result,
+    Retrieve,
     Search,
     Store,
     Transition,
@@ -33,11 +38,19 @@ from memory_core.operations import KINDS, TIERS, Query
 from memory_core.results import Memories
 from memory_core.vectors import Vectorizer
 
-__all__ = ["Ledger", "audit", "operation_of", "store_of"]
+__all__ = ["Ledger", "audit", "operation_of", "rounds", "store_of"]
 
 Key = tuple[str, str]
 _DIMENSION = 16
 _SEARCHED = 120
+
+
+def rounds(usual: int) -> int:
+    """How many times something is tried: more in a thorough run, or MEMORY_FAULT_ROUNDS times."""
+    from hypothesis import settings  # which a child that is killed soon need not read
+
+    thorough = 20 if settings.get_current_profile_name() == "thorough" else 1
+    return int(os.environ.get("MEMORY_FAULT_ROUNDS", usual * thorough))
 
 
 def store_of(agent: str, state_id: str, version: int) -> Store:
@@ -153,16 +166,19 @@ class Ledger:
 
 def audit(
     folder: Path,
-    settings: Mapping[str, Any],
+    made_with: Mapping[str, Any],
     ledger: Ledger,
     *,
     moment: int | None = None,
     seed: int = 0,
 ) -> tuple[list[str], dict[Key, int]]:
-    """What is wrong with a database by the ledger, and the version that each key has."""
+    """What is wrong with a database by the ledger, and the version that each key has.
+
+    Raises MemoryCoreError where the store says by itself that something is damaged.
+    """
     wrong: list[str] = []
     found: dict[Key, int] = {}
-    with MemoryStore(MemoryConfig(path=folder, **settings)) as store:
+    with MemoryStore(MemoryConfig(path=folder, **made_with)) as store:
         _look_at_memories(store, ledger, wrong, found)
         _look_at_counts(store, ledger, wrong, found)
         _look_at_searches(store, found, seed, wrong)
@@ -176,6 +192,15 @@ def audit(
             if len({found.get(key) == version for key, version in changes.items()}) > 1:
                 wrong.append(f"a batch is there in part: {batch}")
     return wrong, found
+
+
+def _results(store: MemoryStore, batch: Sequence[Operation]) -> list[Result]:
+    """Results without failures."""
+    results = store.execute(batch)
+    for result in results:
+        if isinstance(result, Failure):
+            raise result.exception()
+    return results
 
 
 def _look_at_memories(
@@ -202,6 +227,12 @@ def _look_at_memories(
             )
             if given != expected:
                 wrong.append(f"{key} of version {version} in {memory.tier} is {given}")
+    keys = sorted({*ledger.allowed(), *found})
+    results = _results(store, [Retrieve(*key) for key in keys])
+    for key, result in zip(keys, results, strict=True):
+        expected_payload = store_of(*key, found[key]).payload if key in found else None
+        if (result.payload if isinstance(result, Record) else None) != expected_payload:
+            wrong.append(f"{key} is retrieved as {result}, but {found.get(key)} is exported")
     unknown = {agent for agent, _ in found} - ledger.agents
     wrong += [f"nobody stored anything of {agent!r}" for agent in unknown]
 
@@ -211,8 +242,8 @@ def _look_at_counts(
 ) -> None:
     """Each memory is in exactly one tier, and no tier counts others."""
     for agent in sorted(ledger.agents):
-        described, *queries = store.execute(
-            [Describe(agent), *(Query(agent, tier=tier) for tier in TIERS)]
+        described, *queries = _results(
+            store, [Describe(agent), *(Query(agent, tier=tier) for tier in TIERS)]
         )
         assert isinstance(described, Described)
         names: list[str] = []
@@ -238,7 +269,7 @@ def _look_at_searches(
         stored = store_of(*key, found[key])
         payload = stored.payload if stored.vector is None else None
         searches.append(Search(key[0], payload, stored.vector, 3))
-    for key, result in zip(chosen, store.execute(searches), strict=True):
+    for key, result in zip(chosen, _results(store, searches), strict=True):
         hits = result.hits if isinstance(result, Hits) else []
         scores = {hit.state_id: hit.score for hit in hits}
         own = scores.get(key[1], 0.0)

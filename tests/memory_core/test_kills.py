@@ -23,17 +23,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings as hypothesis_settings
 
 from memory_core import BadInputError, CorruptionError, MemoryConfig, MemoryStore, snapshots
 from memory_core.inspection import verify
 from memory_core.repairing import repair
-from tests.memory_core.promises import Ledger, audit
+from tests.memory_core.promises import Ledger, audit, rounds
 
 pytestmark = pytest.mark.fault
 
 ROOT = Path(__file__).parent.parent.parent
-THOROUGH = 20 if hypothesis_settings.get_current_profile_name() == "thorough" else 1
 SMALL: dict[str, Any] = {
     "dimension": 16,
     "stm_capacity": 12,
@@ -70,11 +68,6 @@ SNAPSHOTS = {
     "memory_core.snapshots._LEAST_CHANGES": 10,
     "memory_core.snapshot_file._WRITTEN_AT_ONCE_BYTES": 512,
 }
-
-
-def rounds(usual: int) -> int:
-    """How many times something is killed."""
-    return int(os.environ.get("MEMORY_FAULT_ROUNDS", usual * THOROUGH))
 
 
 class Killed:
