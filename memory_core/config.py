@@ -39,7 +39,7 @@ class MemoryConfig:
         im_capacity: the same for the intermediate tier; what leaves it goes to the long-term
             tier, which has no limit.
         exact_below: memories of an agent in a lower tier from which on its index is approximate.
-        max_state_bytes: largest packed state that is accepted.
+        max_state_bytes: largest packed state that is accepted, and largest metadata.
         payload_cache_bytes: bound on packed states that are held in memory, so that reading them
             costs no database look-up; 0 holds none.
         write_buffer_bytes: RocksDB's memtable of the short-term tier, and four times those of the

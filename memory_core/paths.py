@@ -16,6 +16,7 @@ from memory_core.features import (
     BucketRows,
     signed_buckets,
 )
+from memory_core.payload import pack_state
 
 __all__ = ["Path", "Paths"]
 
@@ -55,6 +56,7 @@ class Paths:
         self.categories = BucketRows(CATEGORY_FEATURES)
         self._dimension = dimension
         self._known = 0
+        self._is_cut = False  # whether a part of the last state was not looked into
 
     @property
     def is_full(self) -> bool:
@@ -77,7 +79,10 @@ class Paths:
         """
         if state:
             limit = len(categories) + _MAX_LEAVES
+            self._is_cut = False
             self._walk(self.root, state.items(), numbers, values, categories, limit, 0)
+            if self._is_cut:
+                pack_state(state)  # which looks at the rest as well
         else:
             categories.append(self.category_row(self.root, "{}"))
 
@@ -94,6 +99,7 @@ class Paths:
         children = parent.children
         for key, value in items:
             if len(numbers) + len(categories) >= limit:
+                self._is_cut = True
                 return
             path = children.get(key)
             if path is None:
@@ -107,7 +113,8 @@ class Paths:
                 row = path.categories.get(value)
                 categories.append(row if row is not None else self.category_row(path, value))
             elif depth >= _MAX_DEPTH:
-                categories.append(self.category_row(path, repr(value)))
+                self._is_cut = True
+                categories.append(self.category_row(path, _text_of(value)))
             elif kind is dict or kind is list:
                 if value:
                     below = value.items() if kind is dict else enumerate(value)
@@ -147,3 +154,10 @@ class Paths:
         if len(text) <= _MAX_REMEMBERED_TEXT:
             path.categories[value] = row
         return row
+
+
+def _text_of(value: Any) -> str:
+    try:
+        return repr(value)
+    except ValueError:  # a whole number of thousands of digits
+        return pack_state({"": value}).hex()

@@ -21,6 +21,7 @@ __all__ = ["MAX_DEPTH", "check_packed", "pack_state", "unpack_state"]
 
 MAX_DEPTH = 128
 _BIG_INTEGER = 1
+_MAX_SHOWN = 60
 
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 _KEYS = frozenset({str})
@@ -46,13 +47,13 @@ def pack_state(state: Any, field: str = "state_data", max_bytes: int | None = No
         try:
             packed = _encode(state)
         except (OverflowError, UnicodeEncodeError):
-            packed = _encode(_normalise(state, field, 0))
+            packed = _encode(_in_plain_types(state, field))
     else:
         if not isinstance(state, Mapping):
             raise BadInputError(field, f"must be a mapping, not {type(state).__name__}")
-        packed = _encode(_normalise(state, field, 0))
+        packed = _encode(_in_plain_types(state, field))
     if _NOT_FINITE.search(packed):
-        _normalise(state, field, 0)
+        _in_plain_types(state, field)
     if max_bytes is not None and len(packed) > max_bytes:
         raise BadInputError(field, f"is {len(packed):,} bytes packed; at most {max_bytes:,}")
     return packed
@@ -102,6 +103,17 @@ def _is_plain(container: Any, depth: int) -> bool:
     return True
 
 
+def _in_plain_types(state: Any, field: str) -> Any:
+    """A state in plain types, or an error that names the place of what has none."""
+    try:
+        return _normalise(state, field, 0)
+    except BadInputError as error:
+        raise BadInputError(_shortened(error.field), error.problem) from None
+    except Exception as error:  # noqa: BLE001 - a mapping of the user's raises what it likes
+        reason = _shortened(" ".join(f"{type(error).__name__}: {error}".split()))
+        raise BadInputError(field, f"cannot be read ({reason})") from None
+
+
 def _normalise(value: Any, path: str, depth: int) -> Any:
     """The slow and exact way: ``value`` in plain types, or an error that names its place."""
     if depth > MAX_DEPTH:
@@ -110,19 +122,17 @@ def _normalise(value: Any, path: str, depth: int) -> Any:
         return None if value is None else bool(value)
     if isinstance(value, str):
         return _text(value, path)
-    if isinstance(value, int | np.integer):
+    if isinstance(value, int | np.integer) and not _holds_times(getattr(value, "dtype", None)):
         return _integer(int(value))
     if isinstance(value, float | np.floating):
-        number = float(value)
-        if not math.isfinite(number):
-            raise BadInputError(path, f"is {number}; numbers in a state must be finite")
-        return number
+        return _number(value, path)
     if isinstance(value, Mapping):
-        return {
-            _key(key, path): _normalise(item, f"{path}.{key}", depth + 1)
-            for key, item in value.items()
-        }
-    if isinstance(value, np.ndarray):
+        plain = {}
+        for key, item in value.items():
+            name = _key(key, path)
+            plain[name] = _normalise(item, f"{path}.{_shown(name)}", depth + 1)
+        return plain
+    if isinstance(value, np.ndarray) and not _holds_times(value.dtype):
         value = value.tolist()
         if not isinstance(value, list):
             return _normalise(value, path, depth)
@@ -131,16 +141,35 @@ def _normalise(value: Any, path: str, depth: int) -> Any:
             _normalise(item, f"{path}[{position}]", depth + 1)
             for position, item in enumerate(value)
         ]
+    kind = f"{value.dtype} array" if isinstance(value, np.ndarray) else type(value).__name__
     raise BadInputError(
         path,
-        f"is of type {type(value).__name__}; a state holds strings, numbers, booleans, None, "
-        "lists and mappings",
+        f"is of type {kind}; a state holds strings, numbers, booleans, None, lists and mappings",
     )
+
+
+def _holds_times(dtype: Any) -> bool:
+    """Whether numpy's type has dates or spans, which are whole numbers only of their units."""
+    if not isinstance(dtype, np.dtype):
+        return False
+    if dtype.subdtype is not None:
+        return _holds_times(dtype.subdtype[0])
+    fields: Mapping[str, Any] = dtype.fields or {}
+    return dtype.kind in "mM" or any(_holds_times(kind) for kind, *_ in fields.values())
+
+
+def _number(value: Any, path: str) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise BadInputError(path, f"is {number}; numbers in a state must be finite")
+    if number != value:
+        raise BadInputError(path, "has more digits than a float of 64 bits; make it one of those")
+    return number
 
 
 def _key(key: Any, path: str) -> str:
     if not isinstance(key, str):
-        raise BadInputError(path, f"has the key {key!r}; keys must be strings")
+        raise BadInputError(path, f"has the key {_shown(repr(key))}; keys must be strings")
     return _text(key, path)
 
 
@@ -149,7 +178,20 @@ def _text(value: str, path: str) -> str:
         value.encode()
     except UnicodeEncodeError:
         raise BadInputError(path, "holds a lone surrogate, which is no valid text") from None
-    return str(value)
+    # not str(value): an enumeration's member that is text would give its name
+    return str.__str__(value)
+
+
+def _shown(text: str) -> str:
+    """A text within an error: on one line, and short."""
+    if len(text) <= _MAX_SHOWN and text.isprintable():
+        return text
+    return ascii(text[:_MAX_SHOWN])[1:-1] + ("..." if len(text) > _MAX_SHOWN else "")
+
+
+def _shortened(text: str) -> str:
+    """The beginning and the end of a text that is too long to be read."""
+    return text if len(text) <= 2 * _MAX_SHOWN else f"{text[:_MAX_SHOWN]}...{text[-_MAX_SHOWN:]}"
 
 
 def _integer(value: int) -> int | msgspec.msgpack.Ext:

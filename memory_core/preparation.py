@@ -30,7 +30,7 @@ class Preparation:
 
     Args:
         vectorizer: makes the vectors.
-        max_state_bytes: the largest packed state that is accepted.
+        max_state_bytes: the largest packed state, or metadata, that is accepted.
     """
 
     def __init__(self, vectorizer: Vectorizer, max_state_bytes: int) -> None:
@@ -54,11 +54,15 @@ class Preparation:
                 if kind is not Store and kind is not Search and kind is not Restore:
                     continue
                 payload: Any = operation.payload  # type: ignore[union-attr]
+                if kind is not Search and operation.metadata is not None:  # type: ignore[union-attr]
+                    size = len(operation.metadata)  # type: ignore[union-attr]
+                    if size > max_bytes:
+                        raise _too_large("metadata", size, max_bytes)
                 if operation.vector is not None:  # type: ignore[union-attr]
                     vectors[position] = self._ready(operation, payload)
                     continue
                 if len(payload) > max_bytes:
-                    raise _too_large(operation, payload, max_bytes)
+                    raise _too_large(_state_field(operation), len(payload), max_bytes)
                 if kind is Search:
                     vector = vectors[position] = recent(payload)
                     if vector is not None:
@@ -75,7 +79,7 @@ class Preparation:
         """The vector that an operation brought along."""
         if payload is not None:
             if len(payload) > self._max_state_bytes:
-                raise _too_large(operation, payload, self._max_state_bytes)
+                raise _too_large(_state_field(operation), len(payload), self._max_state_bytes)
             check_packed(payload)  # no encoder will look at it
         return self._vectorizer.ready(operation.vector)
 
@@ -107,10 +111,8 @@ class Preparation:
         self._recent.put(payloads, matrix)
 
 
-def _too_large(operation: Operation, payload: bytes, max_bytes: int) -> BadInputError:
-    return BadInputError(
-        _state_field(operation), f"is {len(payload):,} bytes packed; at most {max_bytes:,}"
-    )
+def _too_large(field: str, size: int, max_bytes: int) -> BadInputError:
+    return BadInputError(field, f"is {size:,} bytes packed; at most {max_bytes:,}")
 
 
 def _state_field(operation: Operation) -> str:

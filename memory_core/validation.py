@@ -26,7 +26,7 @@ from memory_core.operations import (
     Store,
     Transition,
 )
-from memory_core.payload import unpack_state
+from memory_core.payload import check_packed
 from memory_core.survey import Survey
 from memory_core.wire import can_travel
 
@@ -154,9 +154,10 @@ def _check_kept_beside(operation: Store | Restore) -> None:
         if type(metadata) is not bytes:
             raise BadInputError("metadata", "must be bytes, as pack_state makes them")
         try:
-            unpack_state(metadata)
+            check_packed(metadata)
         except BadInputError as error:
-            raise BadInputError("metadata", error.problem) from None
+            field = "metadata" + error.field.removeprefix("state_data")
+            raise BadInputError(field, error.problem) from None
 
 
 def _check_step(field: str, value: Any) -> None:
