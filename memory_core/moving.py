@@ -85,9 +85,15 @@ class Mover:
                 self._queue = deque(kept)
 
     def make_room(
-        self, agent_id: str, memories: AgentMemories, tier: int, applied: Applied
+        self,
+        agent_id: str,
+        memories: AgentMemories,
+        tier: int,
+        applied: Applied,
+        *,
+        may_move: bool = True,
     ) -> None:
-        """Move down, or note, what a tier has too much."""
+        """Move down, or note, what a tier has too much; only note it unless it ``may_move``."""
         if tier == _LTM:
             return
         count = demotion_count(memories.held(tier), self._capacities[tier])
@@ -95,7 +101,7 @@ class Mover:
             return
         sequences, scores = _scored(memories, tier)
         chosen = lowest_retention(sequences, scores, count)
-        if count <= _AT_ONCE:
+        if may_move and count <= _AT_ONCE:
             try:
                 if tier == _STM:
                     self._from_short(agent_id, memories, chosen.tolist(), applied)
@@ -132,6 +138,9 @@ class Mover:
             except CorruptionError as error:
                 self.blocked[first.agent_id, first.tier] = error
             left -= len(some.sequences)
+            memories = self._tables.agents.get(first.agent_id)
+            if rest is None and memories is not None:  # more may have come meanwhile
+                self.make_room(first.agent_id, memories, first.tier, applied, may_move=False)
 
     def advance(self, movement: Movement, applied: Applied) -> None:
         """Do the next part of a transition. Raises CorruptionError."""
@@ -211,8 +220,9 @@ class Mover:
             put(IDS, prefix + state_id, sequence)
         if self._reader.may_hold:
             _hold(below, columns["sequence"].tolist(), values, vectors)
-            applied.held_bytes += sum(map(len, values)) + vectors.nbytes
-            applied.held_bytes -= int(columns["size"].sum())
+            held = [len(one) for row in rows if (one := table.payloads[row]) is not None]
+            applied.held += len(rows) - len(held)
+            applied.held_bytes += sum(map(len, values)) + vectors.nbytes - sum(held)
         table.remove(rows)
         if not table.ids:
             memories.short = None
