@@ -98,8 +98,6 @@ class RowsMachine(RuleBasedStateMachine):
         for call in (self.rows.remove, lambda some: self.rows.move(some, 1)):
             with pytest.raises(KeyError):
                 call(ints(asked))
-        with pytest.raises(KeyError):
-            self.rows.tiers_of(asked)
 
     @rule(tier=st.sampled_from([*TIERS, None]))
     def read(self, tier: int | None) -> None:
