@@ -27,13 +27,23 @@ from typing import Any
 
 from memory_core.errors import BadInputError, OverloadedError
 from memory_core.lanes import Answer, BatchTiming, Lane
-from memory_core.operations import TIERS, Agents, Delete, Describe, Inspect, Operation, Transition
+from memory_core.operations import (
+    TIERS,
+    Agents,
+    Delete,
+    Describe,
+    Inspect,
+    Maintain,
+    Operation,
+    Transition,
+)
 from memory_core.results import (
     Counts,
     Deleted,
     Described,
     Failure,
     Listed,
+    Maintained,
     Moved,
     Result,
     Statistics,
@@ -183,6 +193,10 @@ def _combined(operation: Operation, results: list[Result]) -> Result:
         return Deleted(sum(result.count for result in results if isinstance(result, Deleted)))
     if type(operation) is Inspect:
         return Statistics.of_shards([one for one in results if isinstance(one, Statistics)])
+    if type(operation) is Maintain:
+        done = [result for result in results if isinstance(result, Maintained)]
+        names = Maintained.__struct_fields__
+        return Maintained(*(sum(getattr(one, name) for one in done) for name in names))
     if type(operation) is Agents:
         listed = [one for result in results if isinstance(result, Listed) for one in result.agents]
         listed.sort(key=lambda one: one.agent_id)

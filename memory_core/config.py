@@ -18,6 +18,9 @@ DURABILITIES = ("fsync", "os")
 _KIB = 1024
 _MIB = 1024 * 1024
 _TIB = 1024 * 1024 * _MIB
+# Clocks count nanoseconds, and no duration of anybody's is shorter or longer.
+_LEAST_DURATION_S = 1e-9
+_GREATEST_DURATION_S = 1e9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +42,12 @@ class MemoryConfig:
         im_capacity: the same for the intermediate tier; what leaves it goes to the long-term
             tier, which has no limit.
         exact_below: memories of an agent in a lower tier from which on its index is approximate.
+        stm_ttl_s: a memory of the short-term tier that was stored longer ago is gone, whatever
+            happens next; None, as for the others, lets it stay.
+        im_ttl_s: the same for the intermediate tier.
+        ltm_ttl_s: the same for the long-term tier.
+        access_half_life_s: in which a retrieval comes to count for half as much when it is decided
+            which memories move between tiers.
         max_state_bytes: largest packed state that is accepted, and largest metadata.
         payload_cache_bytes: bound on packed states that are held in memory, so that reading them
             costs no database look-up; 0 holds none.
@@ -62,6 +71,10 @@ class MemoryConfig:
     stm_capacity: int = 1_000
     im_capacity: int = 100_000
     exact_below: int = 10_000
+    stm_ttl_s: float | None = None
+    im_ttl_s: float | None = None
+    ltm_ttl_s: float | None = None
+    access_half_life_s: float = 3_600.0
     max_state_bytes: int = 32 * _MIB
     payload_cache_bytes: int = 256 * _MIB
     write_buffer_bytes: int = 32 * _MIB
@@ -76,6 +89,10 @@ class MemoryConfig:
         _require_int("stm_capacity", self.stm_capacity, 1)
         _require_int("im_capacity", self.im_capacity, 1)
         _require_int("exact_below", self.exact_below, 1)
+        for field in ("stm_ttl_s", "im_ttl_s", "ltm_ttl_s"):
+            if getattr(self, field) is not None:
+                _require_duration(field, getattr(self, field), "seconds above 0, or None for none")
+        _require_duration("access_half_life_s", self.access_half_life_s, "seconds above 0")
         _require_int("max_state_bytes", self.max_state_bytes, 1, 1024 * _MIB)
         _require_int("payload_cache_bytes", self.payload_cache_bytes, 0)
         _require_int("write_buffer_bytes", self.write_buffer_bytes, 64 * _KIB, _TIB)
@@ -124,3 +141,12 @@ def _require_int(field: str, value: object, low: int, high: int | None = None) -
         bounds = f"at least {low:,}" if high is None else f"from {low:,} to {high:,}"
         given = f"{value:,}" if abs(value) < _TIB**2 else "so large a number"
         raise BadInputError(field, f"must be {bounds}, not {given}")
+
+
+def _require_duration(field: str, value: object, wanted: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise BadInputError(field, f"must be {wanted}, not {value!r:.40}")
+    if not _LEAST_DURATION_S <= value <= _GREATEST_DURATION_S:
+        given = f"{value:g}" if abs(value) < _TIB else "so large a number"
+        problem = f"must be {wanted}, and from 1e-9 to 1e9, not {given}"
+        raise BadInputError(field, problem)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from memory_core.access import Accesses
 from memory_core.config import MemoryConfig
 from memory_core.errors import (
     DatabaseError,
@@ -24,6 +25,8 @@ from memory_core.export_pages import ExportPages
 from memory_core.index import Searcher
 from memory_core.log import IDS, Log
 from memory_core.log_statistics import held_bytes
+from memory_core.maintaining import Maintainer
+from memory_core.maintenance import Maintenance
 from memory_core.memories import (
     HAS_METADATA,
     HAS_VECTOR,
@@ -82,7 +85,7 @@ _TOGETHER = 8
 _ONLY_STORES = {Store}
 _STM_NAMES = frozenset({"all", "stm"})
 _SEQUENCE_BYTES = 8
-_WRITES = frozenset({Store, Delete, Movement, Restore})
+_WRITES = frozenset({Store, Delete, Movement, Maintenance, Restore})
 _STORING = frozenset({Store, Restore})
 _KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
 
@@ -104,8 +107,10 @@ class Execution:
         self._dimension = vectorizer.dimension
         self._tables = tables
         self._budget = budget
-        self._reader = Reader(log, budget, vectorizer.dimension, vectorizer.encode)
-        self._mover = Mover(tables, self._reader, (config.stm_capacity, config.im_capacity))
+        self._accesses = Accesses(tables, config.access_half_life_s)
+        self._reader = Reader(log, budget, vectorizer.dimension, vectorizer.encode, self._accesses)
+        self._maintainer = Maintainer(config, tables, self._reader, self._accesses)
+        self._mover, self._expiry = self._maintainer.mover, self._maintainer.expiry
         self._bound = _bound(config, log, tables, budget, self._mover)
         self._surveyor = Surveyor(
             log, tables, self._mover, budget, self._bound, config.memory_limit_bytes
@@ -126,17 +131,16 @@ class Execution:
 
         Args:
             operations: what to do.
-            now_ns: wall clock, stored with each memory.
+            now_ns: wall clock, stored with each memory; what is too old by it is gone.
             refusal: why writes are refused, or None.
-            watched: whether demotions are to be told.
+            watched: whether moves between tiers are to be told.
         """
         results, vectors = self._preparation.prepare(operations)
         applied = Applied(results, self._log.batch())
-        if len(operations) > 1 and self._tables.have_lower:
-            with contextlib.suppress(DatabaseError):  # which whoever needs it will meet
-                self._look_up(operations, applied)
         if watched:
             applied.demotions = []
+        self._maintainer.begin(now_ns)
+        self._look_up(operations, applied)
         bound = self._bound
         if bound is not None:
             bound.begin()
@@ -149,8 +153,8 @@ class Execution:
                 bound.take(len(operations))
         else:
             self._run_each(operations, vectors, now_ns, refusal, applied)
-        if applied.writes and self._mover.is_waiting:
-            self._mover.go_on(applied)
+        if applied.writes:
+            self._maintainer.go_on(operations, now_ns, applied)
         if applied.held or applied.held_bytes:
             self._budget.add(applied.held, applied.held_bytes, self._tables.agents)
         if bound is not None:
@@ -165,7 +169,7 @@ class Execution:
         refusal: str | None,
         applied: Applied,
     ) -> None:
-        results = applied.results
+        results, expiry = applied.results, self._expiry
         may_refuse = refusal is not None or self._bound is not None
         for position, operation in enumerate(operations):
             if results[position] is not None:
@@ -180,11 +184,13 @@ class Execution:
                     self._store(one, vectors[position], now_ns, applied)  # type: ignore[arg-type]
                     results[position] = DONE
                 elif type(operation) in _WRITES:
-                    results[position] = self._change(one, vectors[position], applied)
+                    results[position] = self._change(one, vectors[position], now_ns, applied)
                 else:
                     results[position] = self._answer(one, vectors[position], applied)
             except DatabaseError as error:  # met before anything was changed
                 results[position] = Failure.of(error)
+            if expiry.next_ns < now_ns:  # of what it has moved or restored
+                self._maintainer.hide(now_ns)
 
     def _stored_together(
         self,
@@ -198,6 +204,8 @@ class Execution:
         The same as one after the other, at less than half of the cost.
         """
         if len(operations) < _TOGETHER or set(map(type, operations)) != _ONLY_STORES:
+            return False
+        if self._expiry.is_on:  # which may take away what one of them has moved
             return False
         agent_id = operations[0].agent_id
         state_ids = [operation.state_id for operation in operations]
@@ -274,6 +282,8 @@ class Execution:
 
     def _look_up(self, operations: Sequence[Any], applied: Applied) -> None:
         """Read together where the memories are that the batch names and memory does not know."""
+        if len(operations) == 1 or not self._tables.have_lower:
+            return
         agents, keys = self._tables.agents, []
         for operation in operations:
             if type(operation) is not Store and type(operation) is not Retrieve:
@@ -284,21 +294,25 @@ class Execution:
             if memories.short is None or operation.state_id not in memories.short.rows:
                 keys.append(memories.prefix + operation.state_id.encode())
         if keys:
-            self._reader.look_up(keys, applied)
+            with contextlib.suppress(DatabaseError):  # which whoever needs it will meet
+                self._reader.look_up(keys, applied)
 
     def clear(self) -> None:
         """Forget what was to be done to tables that are made again."""
-        self._mover.clear()
+        self._maintainer.clear()
         if self._bound is not None:
             self._bound.clear()
 
-    def _change(self, operation: Any, vector: Any, applied: Applied) -> Result:
+    def _change(self, operation: Any, vector: Any, now_ns: int, applied: Applied) -> Result:
         """The result of an operation that changes something but is no plain store."""
         if type(operation) is Restore:
             self._restore(operation, vector, applied)
             return DONE
         if type(operation) is Delete:
             return self._delete(operation, applied)
+        if type(operation) is Maintenance:
+            self._maintainer.advance(operation, now_ns, applied)
+            return operation.result
         self._mover.advance(operation, applied)
         return Moved(operation.moved)
 
@@ -328,6 +342,9 @@ class Execution:
         memories = tables.agents.get(agent_id) or tables.agent(agent_id)
         encoded = state_id.encode()
         key = memories.prefix + encoded
+        if self._expiry.is_on:
+            self._expiry.give_way(agent_id, key, state_id, applied)
+            self._expiry.enter(agent_id, _STM, now_ns)
         if memories.lower is not None and not applied.lacks_id(key):
             self._take_out_of_lower(memories, state_id, applied)
         tables.sequence = sequence = tables.sequence + 1
@@ -338,9 +355,11 @@ class Execution:
         if self._budget.is_open:
             applied.held += 1
             applied.held_bytes += len(payload)
-            table.put(state_id, vector, entry, payload)
+            replaced = table.put(state_id, vector, entry, payload)
         else:
-            table.put(state_id, vector, entry, None)
+            replaced = table.put(state_id, vector, entry, None)
+        if replaced is not None and memories.reads:
+            memories.reads.pop(replaced, None)
         if len(table.ids) > self._stm_capacity:
             self._mover.make_room(agent_id, memories, _STM, applied)
 
@@ -379,6 +398,7 @@ class Execution:
         state_id, payload, tables = operation.state_id, operation.payload, self._tables
         memories = tables.agents.get(operation.agent_id) or tables.agent(operation.agent_id)
         encoded, tier = state_id.encode(), TIERS.index(operation.tier)
+        self._expiry.give_way(operation.agent_id, memories.prefix + encoded, state_id, applied)
         found = self._reader.find(memories, state_id, applied)
         if found is not None and not found[0] == tier == _STM:
             self._remove(memories, found, state_id, applied)
@@ -410,6 +430,7 @@ class Execution:
             applied.put(IDS, memories.prefix + encoded, key[-_SEQUENCE_BYTES:])
             lower = tables.make_lower(memories)
             lower.add(*rows_of([entry], tier), vector[np.newaxis])
+        self._expiry.enter(operation.agent_id, tier, operation.stored_ns)
         self._mover.make_room(operation.agent_id, memories, tier, applied)
 
     def _delete(self, operation: Delete, applied: Applied) -> Deleted:
@@ -418,6 +439,7 @@ class Execution:
             count = self._tables.counts(None).total
             self._tables.clear()
             self._mover.clear()
+            self._expiry.forget(None)
             applied.delete_all()
             return Deleted(count)
         memories = agents.get(agent_id)
@@ -428,6 +450,7 @@ class Execution:
             self._mover.forget(agent_id)
             memories.close()
             del agents[agent_id]
+            self._expiry.forget(agent_id)
             applied.delete_all(memories.prefix)
             return Deleted(count)
         place = self._reader.find(memories, operation.state_id, applied)
@@ -445,6 +468,9 @@ class Execution:
     ) -> None:
         tier, at = place
         key = memories.prefix + state_id.encode()
+        if memories.reads:
+            sequence = memories.make_short().sequences[at] if tier == _STM else at
+            memories.reads.pop(sequence, None)
         if tier == _STM:
             memories.make_short().remove([at])
             applied.delete(_STM, key)
@@ -465,12 +491,14 @@ class Execution:
                     return MISSING
                 payload = table.payloads[row]
                 if payload is not None:
+                    self._accesses.note_one(memories, table.sequences[row])
                     return Record(payload, "stm")
         place = self._reader.find(memories, operation.state_id, applied)
         if place is None or (operation.tier != "all" and operation.tier != TIERS[place[0]]):
             return MISSING
         [(state_id, payload)] = self._reader.states(memories, [place], applied, hold=True)
         self._reader.require_id(state_id, operation.state_id)
+        self._accesses.note(memories, [place])
         return Record(payload, TIERS[place[0]])
 
     def _search(self, operation: Search, query: Vector, applied: Applied) -> Result:
@@ -486,6 +514,7 @@ class Execution:
             held, ids = table.payloads, table.ids
             payloads = [held[row] for row in rows]
             if None not in payloads:
+                self._accesses.note_short(memories, [table.sequences[row] for row in rows])
                 return Hits(
                     [
                         Hit(ids[row], score, "stm", payload)  # type: ignore[arg-type]

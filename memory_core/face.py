@@ -16,6 +16,7 @@ from memory_core.operations import (
     Delete,
     Describe,
     Inspect,
+    Maintain,
     Operation,
     Retrieve,
     Store,
@@ -26,6 +27,7 @@ from memory_core.results import (
     Deleted,
     Described,
     Failure,
+    Maintained,
     Moved,
     Record,
     Result,
@@ -136,6 +138,18 @@ class MemoryFace(RetrievalFace):
         """Move ``percentage`` of the intermediate memories to the long-term tier."""
         return self._transition("ltm", percentage, agent_id)
 
+    def force_memory_maintenance(self, *, agent_id: str | None = None) -> Maintained:
+        """Do now what otherwise happens with later stores, of one agent or of all.
+
+        Memories that a tier has too much move down, those that are retrieved often move up one
+        tier, and those past a tier's time-to-live are deleted. It goes on between other
+        operations, which do not wait for all of it. How many of each there were.
+        """
+        maintained = self._one(Maintain(agent_id))
+        if not isinstance(maintained, Maintained):
+            raise MemoryCoreError(f"maintenance gave {maintained!r}")
+        return maintained
+
     def has_agent(self, agent_id: str) -> bool:
         """Whether the agent has ever stored anything that is still here."""
         return self._describe(agent_id).agents > 0
@@ -195,12 +209,15 @@ class MemoryFace(RetrievalFace):
         return exchange.import_memories(self, path)
 
     def register_memory_hook(self, *, event: str, hook: Callable[[Any], object]) -> MemoryHook:
-        """Have a function called after each ``store``, ``demotion`` or ``retrieval``.
+        """Have a function called after each event of a kind.
+
+        Kinds are ``store``, ``demotion``, ``promotion`` (up a tier) and ``retrieval``.
 
         It is called in the thread that called this memory, once the operation is acknowledged,
-        with a `StoreEvent`, `DemotionEvent` or `RetrievalEvent`; `memory_core.hooks` says more.
+        with a `StoreEvent`, `DemotionEvent`, `PromotionEvent` or `RetrievalEvent`;
+        `memory_core.hooks` says more.
         What it raises harms nothing: it is counted, and logged once. Over Ray it is called for
-        the operations of this client; demotions happen in the shards, where nobody is called.
+        the operations of this client; memories move in the shards, where nobody is called.
 
         Returns:
             What ``remove()`` ends, and what knows ``failures`` and ``last_error``.

@@ -2,7 +2,8 @@
 
 A hook is called when the operation has been acknowledged, in the thread that called for it, while
 no lock of the store is held; the call returns when its hooks have. Events of one batch come in
-the order of its operations, and what an operation moved down after the operation itself.
+the order of its operations, and what an operation moved to another tier after the operation
+itself; what waited for a batch that writes moves with the last one of it that does.
 
 A hook that raises harms nothing: the operation's result is given as if there were no hook, the
 other hooks are called, the failure is counted, and the first of each hook is logged. What a hook
@@ -21,18 +22,19 @@ from typing import Any
 from memory_core.errors import BadInputError
 from memory_core.operations import TIERS, Operation, Query, Retrieve, RetrieveMany, Search, Store
 from memory_core.payload import unpack_state
-from memory_core.results import Demotion, Done, Failure, Hits, Memories, Record, Result
+from memory_core.results import Demotion, Done, Failure, Hits, Memories, Promotion, Record, Result
 
 __all__ = [
     "EVENTS",
     "DemotionEvent",
     "Hooks",
     "MemoryHook",
+    "PromotionEvent",
     "RetrievalEvent",
     "StoreEvent",
 ]
 
-EVENTS = ("store", "demotion", "retrieval")
+EVENTS = ("store", "demotion", "promotion", "retrieval")
 
 _log = logging.getLogger(__name__)
 _CALLS: dict[Any, str] = {
@@ -63,6 +65,16 @@ class StoreEvent:
 @dataclass(frozen=True, slots=True)
 class DemotionEvent:
     """A memory moved down a tier: told to, or because its tier had become too full."""
+
+    agent_id: str
+    state_id: str
+    from_tier: str
+    to_tier: str
+
+
+@dataclass(frozen=True, slots=True)
+class PromotionEvent:
+    """A memory moved up a tier, because it was retrieved often."""
 
     agent_id: str
     state_id: str
@@ -135,7 +147,8 @@ class Hooks:
     def add(self, event: Any, function: Any) -> MemoryHook:
         """Register a function that takes an event. Raises BadInputError."""
         if not isinstance(event, str) or event not in EVENTS:
-            raise BadInputError("event", f"must be store, demotion or retrieval, not {event!r:.80}")
+            wanted = "store, demotion, promotion or retrieval"
+            raise BadInputError("event", f"must be {wanted}, not {event!r:.80}")
         if event in self._unseen:
             raise BadInputError("event", f"{event} is not seen here: {self._unseen[event]}")
         if not callable(function):
@@ -151,21 +164,20 @@ class Hooks:
         """Whether any would be called by this thread now."""
         return bool(self._registered) and not getattr(self._calling, "now", False)
 
-    def listen_to(self, event: str) -> bool:
-        """Whether any is called after an event."""
-        return any(hook.event == event for hook in self._registered)
+    def listen_to(self, *events: str) -> bool:
+        """Whether any is called after one of these events."""
+        return any(hook.event in events for hook in self._registered)
 
     def tell(
         self,
         operations: Sequence[Operation],
         results: Sequence[Result],
-        demotions: Sequence[Demotion] = (),
+        moves: Sequence[Demotion | Promotion] = (),
     ) -> None:
         """Call the hooks after a batch that this thread has called for."""
-        moved: dict[int, list[DemotionEvent]] = {}
-        for one in demotions:
-            event = DemotionEvent(one.agent_id, one.state_id, TIERS[one.tier], TIERS[one.tier + 1])
-            moved.setdefault(one.position, []).append(event)
+        moved: dict[int, list[tuple[str, DemotionEvent | PromotionEvent]]] = {}
+        for one in moves:
+            moved.setdefault(one.position, []).append(_moved(one))
         self._calling.now = True
         try:
             for position, (operation, result) in enumerate(zip(operations, results, strict=True)):
@@ -176,8 +188,8 @@ class Hooks:
                     retrieved = _retrieved(operation, result)
                     if retrieved is not None:
                         self._call("retrieval", retrieved)
-                for event in moved.get(position, ()):
-                    self._call("demotion", event)
+                for name, event in moved.get(position, ()):
+                    self._call(name, event)
         finally:
             self._calling.now = False
 
@@ -200,6 +212,14 @@ def _stored(operation: Store) -> StoreEvent:
         operation.step,
         operation.payload,
     )
+
+
+def _moved(one: Demotion | Promotion) -> tuple[str, DemotionEvent | PromotionEvent]:
+    """What a memory's move is called, and the event."""
+    ids = (one.agent_id, one.state_id)
+    if isinstance(one, Promotion):
+        return "promotion", PromotionEvent(*ids, TIERS[one.tier], TIERS[one.tier - 1])
+    return "demotion", DemotionEvent(*ids, TIERS[one.tier], TIERS[one.tier + 1])
 
 
 def _retrieved(operation: Any, result: Result) -> RetrievalEvent | None:

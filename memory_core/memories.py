@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,6 +54,7 @@ _FEW = 8
 _AGENT_BYTES = 250
 _TABLE_BYTES = 400
 _LOWER_BYTES = 1_150
+_READ_BYTES = 56
 _ROW_NUMBER_BYTES = 32
 _SMALL_NUMBERS = 257  # which Python has once
 _IDS_LOOKED_AT = 8
@@ -97,8 +98,8 @@ class TierTable:
         vector: npt.NDArray[np.float32],
         entry: Entry,
         payload: bytes | None,
-    ) -> None:
-        """Insert a memory, or replace the one of that id."""
+    ) -> int | None:
+        """Insert a memory, or replace the one of that id, whose sequence is given back."""
         sequence, importance, stored_ns, step, mark, size = entry
         row = self.rows.get(state_id)
         if row is None:
@@ -111,15 +112,17 @@ class TierTable:
             self.steps.append(step)
             self.marks.append(mark)
             self.sizes.append(size)
-        else:
-            self.index.replace(row, vector)
-            self.payloads[row] = payload
-            self.sequences[row] = sequence
-            self.importances[row] = importance
-            self.stored_ns[row] = stored_ns
-            self.steps[row] = step
-            self.marks[row] = mark
-            self.sizes[row] = size
+            return None
+        replaced = self.sequences[row]
+        self.index.replace(row, vector)
+        self.payloads[row] = payload
+        self.sequences[row] = sequence
+        self.importances[row] = importance
+        self.stored_ns[row] = stored_ns
+        self.steps[row] = step
+        self.marks[row] = mark
+        self.sizes[row] = size
+        return replaced
 
     def extend(
         self,
@@ -302,15 +305,23 @@ class LowerTier(NamedTuple):
 
 
 class AgentMemories:
-    """The three tiers of one agent; made when the first memory enters them."""
+    """The three tiers of one agent; made when the first memory enters them.
 
-    __slots__ = ("_settings", "lower", "prefix", "short")
+    Attributes:
+        prefix: what the keys of its memories begin with.
+        short: the short-term tier, or None.
+        lower: what is below it, or None.
+        reads: strength by the sequence of what was retrieved (`memory_core.access`), or None.
+    """
+
+    __slots__ = ("_settings", "lower", "prefix", "reads", "short")
 
     def __init__(self, agent_id: str, settings: IndexSettings) -> None:
         self.prefix = agent_prefix(agent_id)
         self._settings = settings
         self.short: TierTable | None = None
         self.lower: LowerMemories | None = None
+        self.reads: dict[int, float] | None = None
 
     def make_short(self) -> TierTable:
         """The short-term tier, made if need be."""
@@ -340,6 +351,18 @@ class AgentMemories:
         table = self.tier(tier)
         return 0 if table is None else table.size_bytes
 
+    def forget_reads(self, sequences: Ints) -> None:
+        """Let memories, (n,), be as if they had never been retrieved."""
+        reads = self.reads
+        if not reads or not len(sequences):
+            return
+        gone: Iterable[int] = sequences.tolist()
+        if len(sequences) > len(reads):
+            read = np.fromiter(reads, np.int64, len(reads))
+            gone = read[np.isin(read, sequences)].tolist()
+        for sequence in gone:
+            reads.pop(sequence, None)
+
     @property
     def is_empty(self) -> bool:
         """Whether no tier holds anything."""
@@ -350,7 +373,10 @@ class AgentMemories:
         """Bytes in memory, of all but packed states."""
         short = 0 if self.short is None else self.short.memory_bytes
         lower = 0 if self.lower is None else self.lower.memory_bytes
-        return _AGENT_BYTES + short + lower
+        reads = 0
+        if self.reads is not None:
+            reads = sys.getsizeof(self.reads) + _READ_BYTES * len(self.reads)
+        return _AGENT_BYTES + short + lower + reads
 
     def close(self) -> None:
         """End what goes on in the background."""

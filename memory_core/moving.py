@@ -1,5 +1,7 @@
 """Memories on their way down: from a tier to the one below it, some at a time.
 
+What moves down is as if it had never been retrieved (`memory_core.tiering` says why).
+
 A tier that has more than its capacity gives its excess away, a tenth of its capacity with it.
 Few go at once. Many are noted, and some of them go with each batch that writes, so that no batch
 waits for thousands; until then the tier holds more than its capacity. What is noted is forgotten
@@ -15,7 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from memory_core.access import Accesses
 from memory_core.errors import CorruptionError
+from memory_core.expiry import Expiry
 from memory_core.log import IDS
 from memory_core.memories import KIND_MASK, AgentMemories, LowerMemories, rows_from
 from memory_core.movement import Chosen, Movement, split
@@ -48,15 +52,30 @@ class Mover:
         tables: of the store.
         reader: reads records.
         capacities: of the short-term and the intermediate tier.
+        accesses: knows what was retrieved how often.
+        expiry: is told what comes to a tier.
+
+    Attributes:
+        demoted: how many memories it has moved down in all.
+        blocked: tiers that keep what they have, because of damage that moving would have to read.
     """
 
-    def __init__(self, tables: Tables, reader: Reader, capacities: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        tables: Tables,
+        reader: Reader,
+        capacities: tuple[int, int],
+        accesses: Accesses,
+        expiry: Expiry,
+    ) -> None:
+        self._accesses = accesses
+        self._expiry = expiry
         self._tables = tables
         self._reader = reader
         self._capacities = capacities
         self._queue: deque[Chosen] = deque()
         self._queued: set[tuple[str, int]] = set()
-        # tiers that keep what they have, because of damage that moving would have to read
+        self.demoted = 0
         self.blocked: dict[tuple[str, int], CorruptionError] = {}
 
     @property
@@ -99,7 +118,7 @@ class Mover:
         count = demotion_count(memories.held(tier), self._capacities[tier])
         if not count or (agent_id, tier) in self._queued or (agent_id, tier) in self.blocked:
             return
-        sequences, scores = _scored(memories, tier)
+        sequences, scores = self._scored(memories, tier)
         chosen = lowest_retention(sequences, scores, count)
         if may_move and count <= _AT_ONCE:
             try:
@@ -117,7 +136,7 @@ class Mover:
         """Have ``count`` memories move down though their tier has room; how many were noted."""
         if (agent_id, tier) in self._queued or (agent_id, tier) in self.blocked:
             return 0
-        sequences, scores = _scored(memories, tier)
+        sequences, scores = self._scored(memories, tier)
         chosen = lowest_retention(sequences, scores, count)
         self._queued.add((agent_id, tier))
         self._queue.append(_chosen(agent_id, memories, tier, sequences, chosen))
@@ -125,9 +144,12 @@ class Mover:
 
     def go_on(self, applied: Applied) -> None:
         """Move some of what is noted: twice as many as the batch has writes."""
-        left = max(_LEAST_TOGETHER, _MOVES_A_WRITE * len(applied.writes))
-        while left > 0 and self._queue:
-            first = self._queue.popleft()
+        self.settle(None, max(_LEAST_TOGETHER, _MOVES_A_WRITE * len(applied.writes)), applied)
+
+    def settle(self, agent_id: str | None, limit: int, applied: Applied) -> int:
+        """Move at most ``limit`` of what is noted, of one agent or of all; how many it took."""
+        left = limit
+        while left > 0 and (first := self._first(agent_id)) is not None:
             some, rest = split(first, left)
             if rest is None:
                 self._queued.discard((first.agent_id, first.tier))
@@ -141,6 +163,15 @@ class Mover:
             memories = self._tables.agents.get(first.agent_id)
             if rest is None and memories is not None:  # more may have come meanwhile
                 self.make_room(first.agent_id, memories, first.tier, applied, may_move=False)
+        return limit - left
+
+    def _first(self, agent_id: str | None) -> Chosen | None:
+        """What is noted first, of one agent or of all; it is noted no more."""
+        for at, one in enumerate(self._queue):
+            if agent_id is None or one.agent_id == agent_id:
+                del self._queue[at]
+                return one
+        return None
 
     def advance(self, movement: Movement, applied: Applied) -> None:
         """Do the next part of a transition. Raises CorruptionError."""
@@ -171,7 +202,7 @@ class Mover:
             memories = self._tables.agents.get(agent_id)
             if memories is None or not memories.held(tier):
                 continue
-            sequences, scores = _scored(memories, tier)
+            sequences, scores = self._scored(memories, tier)
             movement.found.append(_chosen(agent_id, memories, tier, sequences, None))
             movement.scores.append(scores)
             seen += len(sequences)
@@ -228,6 +259,9 @@ class Mover:
             memories.short = None
         below.add(columns["sequence"], rows_from(columns, len(rows), _IM), vectors)
         self._tables.changed.add(agent_id)
+        memories.forget_reads(columns["sequence"])
+        self._expiry.enter(agent_id, _IM, int(columns["stored_ns"].min()))
+        self.demoted += len(rows)
         _tell(agent_id, _STM, state_ids, applied)
         if below.rows.held[_IM] > self._capacities[_IM]:
             self.make_room(agent_id, memories, _IM, applied)
@@ -277,6 +311,16 @@ class Mover:
             applied.delete(_IM, key)
             applied.put(_LTM, key, value)
         lower.rows.move(sequences, _LTM)
+        memories.forget_reads(sequences)
+        self._expiry.enter(agent_id, _LTM, lower.rows.first_stored_ns(sequences))
+        self.demoted += len(sequences)
+
+    def _scored(self, memories: AgentMemories, tier: int) -> tuple[Ints, npt.NDArray[np.float64]]:
+        """Sequences and retention of all memories of a tier, (n,) each, in its rows' order."""
+        table = memories.tier(tier) or memories.make_short()
+        sequences = table.all_sequences()
+        read, accesses = self._accesses.of(memories) or (None, None)
+        return sequences, retention(sequences, table.column("importance"), read, accesses)
 
     def _intermediate_values(
         self, lower: LowerMemories, keys: list[bytes], sequences: Ints, applied: Applied
@@ -315,13 +359,6 @@ def _tell(agent_id: str, tier: int, state_ids: Sequence[str], applied: Applied) 
         applied.demotions += [
             Demotion(position, agent_id, state_id, tier) for state_id in state_ids
         ]
-
-
-def _scored(memories: AgentMemories, tier: int) -> tuple[Ints, npt.NDArray[np.float64]]:
-    """Sequences and retention of all memories of a tier, (n,) each, in the order of its rows."""
-    table = memories.tier(tier) or memories.make_short()
-    sequences = table.all_sequences()
-    return sequences, retention(sequences, table.column("importance"))
 
 
 def _chosen(

@@ -28,6 +28,7 @@ __all__ = [
     "Describe",
     "Export",
     "Inspect",
+    "Maintain",
     "Operation",
     "Query",
     "Restore",
@@ -224,6 +225,16 @@ class Inspect(msgspec.Struct, tag=11, array_like=True, gc=False):
     agent_id: ClassVar[None] = None
 
 
+class Maintain(msgspec.Struct, tag=12, array_like=True, gc=False):
+    """Do now what otherwise happens with later batches, of one agent or of all.
+
+    Memories that a tier has too much move down, those that are retrieved often move up one tier,
+    and those that are older than a tier's time-to-live, which nobody sees any more, are deleted.
+    """
+
+    agent_id: str | None = None
+
+
 Operation = (
     Store
     | Retrieve
@@ -237,6 +248,7 @@ Operation = (
     | Agents
     | Export
     | Inspect
+    | Maintain
 )
 
 

@@ -67,6 +67,7 @@ class Queries:
         found = self._reader.memories(memories, places, applied)
         for memory, state_id in zip(found, wanted, strict=True):
             self._reader.require_id(memory.state_id, state_id)
+        self._reader.accesses.note(memories, places)
         return Memories(found)
 
     def query(self, operation: Query, memories: AgentMemories | None, applied: Applied) -> Memories:
@@ -77,7 +78,7 @@ class Queries:
         fits = _fits(operation.filter)
         if fits is None:
             chosen = list(islice(places, operation.limit))
-            return Memories(self._reader.memories(memories, chosen, applied))
+            return self._given(memories, chosen, applied)
         fitting: list[Place] = []
         while some := list(islice(places, _READ_TOGETHER)):
             for place, (_, payload) in zip(
@@ -86,8 +87,8 @@ class Queries:
                 if fits(unpack_state(payload)):
                     fitting.append(place)
                     if len(fitting) == operation.limit:
-                        return Memories(self._reader.memories(memories, fitting, applied))
-        return Memories(self._reader.memories(memories, fitting, applied))
+                        return self._given(memories, fitting, applied)
+        return self._given(memories, fitting, applied)
 
     def search(
         self,
@@ -127,9 +128,16 @@ class Queries:
             elif entry[:2] > best[0][:2]:
                 heapq.heapreplace(best, entry)
         best.sort(key=lambda one: one[:2], reverse=True)
+        self._reader.accesses.note(memories, [one.place for _, _, one in best])
         return Hits(
             [Hit(one.state_id, score, TIERS[one.place[0]], one.payload) for score, _, one in best]
         )
+
+    def _given(self, memories: AgentMemories, places: list[Place], applied: Applied) -> Memories:
+        """The answer that these memories are."""
+        given = Memories(self._reader.memories(memories, places, applied))
+        self._reader.accesses.note(memories, places)
+        return given
 
 
 def _in_order(memories: AgentMemories, operation: Query) -> Iterator[Place]:

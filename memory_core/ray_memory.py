@@ -36,7 +36,8 @@ class RayMemory(MemoryFace):
 
     def __init__(self, name: str, **client_options: Any) -> None:
         self.shards = find_shards(name)
-        self._hooks = Hooks({"demotion": "memories move down in the shards' own processes"})
+        reason = "memories move in the shards' own processes"
+        self._hooks = Hooks({"demotion": reason, "promotion": reason})
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name=f"memory-client-{name}", daemon=True

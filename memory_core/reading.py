@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from memory_core.access import Accesses
 from memory_core.errors import BadInputError, CorruptionError
 from memory_core.log import DATA_FAMILIES, IDS, Batch, Log
 from memory_core.memories import HAS_METADATA, KIND_MASK, AgentMemories, TierTable
 from memory_core.operations import KINDS, TIERS
 from memory_core.payload_budget import PayloadBudget
 from memory_core.record import NO_STEP, Parts, lower_key, lower_parts_of, parts_of
-from memory_core.results import Demotion, Memory
+from memory_core.results import Demotion, Memory, Promotion
 from memory_core.vectors import vectors_of
 
 __all__ = ["Applied", "LowerRecord", "Place", "Reader", "memory_of"]
@@ -50,8 +51,8 @@ class Applied:
     # packed states that the tables hold since this batch
     held: int = 0
     held_bytes: int = 0
-    # what moved down by itself or because it was told to; None when nobody asks
-    demotions: list[Demotion] | None = None
+    # what moved to another tier, by itself or because it was told to; None when nobody asks
+    demotions: list[Demotion | Promotion] | None = None
     # the operation that is being applied, where several are together
     position: int | None = None
 
@@ -85,6 +86,7 @@ class Reader:
         budget: whether packed states that were read may be held.
         dimension: of the vectors.
         encode: packed states to vectors of shape (n, dim).
+        accesses: is told what was retrieved.
     """
 
     def __init__(
@@ -93,7 +95,9 @@ class Reader:
         budget: PayloadBudget,
         dimension: int,
         encode: Callable[[Sequence[bytes]], Any],
+        accesses: Accesses,
     ) -> None:
+        self.accesses = accesses
         self._log = log
         self._budget = budget
         self._dimension = dimension
@@ -108,17 +112,20 @@ class Reader:
         if memories.lower is None:
             return None
         key = memories.prefix + state_id.encode()
-        if key in applied.pending[IDS]:
-            entry = applied.pending[IDS][key]
-        elif key in applied.known:
-            entry = applied.known[key]
-        else:
-            entry = self._log.get(IDS, key)
+        entry = self.entry(key, applied)
         if entry is None:
             return None
         sequence = int.from_bytes(entry, "big")
         tier = memories.lower.rows.tier_of(sequence)
         return None if tier is None else (tier, sequence)
+
+    def entry(self, key: bytes, applied: Applied) -> bytes | None:
+        """What the family of ids has of a key. Raises DatabaseError."""
+        if key in applied.pending[IDS]:
+            return applied.pending[IDS][key]
+        if key in applied.known:
+            return applied.known[key]
+        return self._log.get(IDS, key)
 
     def look_up(self, keys: list[bytes], applied: Applied) -> None:
         """Read what the family of ids has of keys, so that `find` need not one by one."""

@@ -38,10 +38,12 @@ __all__ = [
     "Hit",
     "Hits",
     "Listed",
+    "Maintained",
     "Memories",
     "Memory",
     "Missing",
     "Moved",
+    "Promotion",
     "Record",
     "Result",
     "Statistics",
@@ -246,6 +248,26 @@ class Demotion(NamedTuple):
     tier: int
 
 
+class Promotion(NamedTuple):
+    """A memory that moved from a tier (a place in `TIERS`) to the one above it.
+
+    ``position`` is that of the operation that led to it, in its batch.
+    """
+
+    position: int
+    agent_id: str
+    state_id: str
+    tier: int
+
+
+class Maintained(msgspec.Struct, tag=12, array_like=True, gc=False, frozen=True):
+    """What maintenance did: memories that it moved down, moved up, and deleted as too old."""
+
+    demoted: int = 0
+    promoted: int = 0
+    expired: int = 0
+
+
 class Failure(msgspec.Struct, tag=6, array_like=True, gc=False, frozen=True):
     """The operation failed and changed nothing, unless ``error`` is an UnavailableError's."""
 
@@ -282,6 +304,7 @@ Result = (
     | Listed
     | Exported
     | Statistics
+    | Maintained
 )
 
 DONE = Done()

@@ -93,7 +93,9 @@ def nearest(
     found.sort(key=_score, reverse=True)
     if depth == k:
         chosen = found[:k]
-        states = reader.states(memories, [place for _, place, _ in chosen], applied, hold=True)
+        places = [place for _, place, _ in chosen]
+        states = reader.states(memories, places, applied, hold=True)
+        reader.accesses.note(memories, places)
         return [
             Hit(state_id, score, TIERS[place[0]], payload)
             for (score, place, _), (state_id, payload) in zip(chosen, states, strict=True)
@@ -105,6 +107,7 @@ def nearest(
     for score, place, record in ranked:
         state_id, payload = record or read[place]
         hits.append(Hit(state_id, score, TIERS[place[0]], payload))
+    reader.accesses.note(memories, [place for _, place, _ in ranked])
     return hits
 
 

@@ -130,6 +130,18 @@ class SortedRows:
         here: Ints = sequences[is_there]
         return here
 
+    def stored_before(self, tier: int, time_ns: int) -> tuple[Ints, int | None]:
+        """Sequences of a tier's memories stored before a time, and when the first of others was."""
+        mine = np.flatnonzero(self._columns["tier"][: self._count] == tier)
+        stored_ns = self._columns["stored_ns"][mine]
+        is_before = stored_ns < time_ns
+        rest = stored_ns[~is_before]
+        return self._sequences[mine[is_before]], int(rest.min()) if len(rest) else None
+
+    def first_stored_ns(self, sequences: Ints) -> int:
+        """When the first of some memories was stored. Raises KeyError when one is not here."""
+        return int(self._columns["stored_ns"][self._places(sequences)].min())
+
     def sequences(self, tier: int | None = None) -> Ints:
         """Sequences in their order, (n,), of one tier or all; not to be changed."""
         self._compact()

@@ -39,12 +39,13 @@ from memory_core.execution import Execution
 from memory_core.group_commit import GroupCommit
 from memory_core.loading import load_tables
 from memory_core.log import Log
+from memory_core.maintenance import Maintenance
 from memory_core.memories import IndexSettings
 from memory_core.movement import Movement
-from memory_core.operations import Inspect, Operation, Transition
+from memory_core.operations import Inspect, Maintain, Operation, Transition
 from memory_core.payload_budget import PayloadBudget
 from memory_core.record import FORMAT_VERSION
-from memory_core.results import Demotion, Failure, Result, Statistics
+from memory_core.results import Demotion, Failure, Maintained, Promotion, Result, Statistics
 from memory_core.snapshots import Snapshots, is_due
 from memory_core.survey import Survey
 from memory_core.tables import Tables
@@ -55,7 +56,11 @@ __all__ = ["MemoryStore"]
 # Lanes whose latest batch is remembered; the one that has been silent longest goes first.
 _MAX_LANES = 100_000
 # What goes on a part at a time, and how.
-_IN_PARTS: dict[type[Any], type[Any]] = {Transition: Movement, Inspect: Survey}
+_IN_PARTS: dict[type[Any], type[Any]] = {
+    Transition: Movement,
+    Inspect: Survey,
+    Maintain: Maintenance,
+}
 
 
 class _Work(msgspec.Struct, eq=False):
@@ -70,7 +75,7 @@ class _Work(msgspec.Struct, eq=False):
     started_ns: int = 0
     finished_ns: int = 0
     watched: bool = False
-    demotions: list[Demotion] = []
+    demotions: list[Demotion | Promotion] = []
 
 
 class MemoryStore:
@@ -151,8 +156,10 @@ class MemoryStore:
             self._submit(work)
         return work.results, work.started_ns, work.finished_ns
 
-    def execute_watched(self, batch: Sequence[Operation]) -> tuple[list[Result], list[Demotion]]:
-        """`execute`, and what the batch moved down a tier, in the order of its operations."""
+    def execute_watched(
+        self, batch: Sequence[Operation]
+    ) -> tuple[list[Result], list[Demotion | Promotion]]:
+        """`execute`, and what the batch moved to another tier, in the order of its operations."""
         work = _Work(list(batch), "", 0, watched=True)
         if _has_parts(work.operations):
             self._execute_in_parts(work)
@@ -170,6 +177,21 @@ class MemoryStore:
         if not isinstance(result, Statistics):
             raise UnavailableError(f"the store gave no statistics but {result!r}")
         return result
+
+    def force_memory_maintenance(self, *, agent_id: str | None = None) -> Maintained:
+        """Do now what waits for later batches, of one agent or of all: see `Maintain`.
+
+        It goes on between the batches of others. What is done stays, whatever is raised.
+
+        Raises:
+            BadInputError: ``agent_id`` is none.
+            UnavailableError: the store is closed, or refuses writes since one failed.
+            StorageFullError, DatabaseError: a write failed.
+        """
+        [result] = self.execute((Maintain(agent_id),))
+        if isinstance(result, Failure):
+            raise result.exception()
+        return result  # type: ignore[return-value]
 
     @property
     def refusal(self) -> str | None:
@@ -314,7 +336,7 @@ class MemoryStore:
 
     def _apply(
         self, operations: Sequence[Operation], *, watched: bool = False
-    ) -> tuple[list[Result], list[Demotion]]:
+    ) -> tuple[list[Result], list[Demotion | Promotion]]:
         if self._stale:
             self._make_again()
         self._stale = True  # until the batch is through: an interrupt may strike anywhere

@@ -78,11 +78,11 @@ class AgentMemorySystem(MemoryFace):
             operations = list(batch)
         except TypeError:
             return self._store.execute(batch)  # which says what is wrong with it
-        if self._hooks.listen_to("demotion"):
-            results, demotions = self._store.execute_watched(operations)
+        if self._hooks.listen_to("demotion", "promotion"):
+            results, moves = self._store.execute_watched(operations)
         else:
-            results, demotions = self._store.execute(operations), []
-        self._hooks.tell(operations, results, demotions)
+            results, moves = self._store.execute(operations), []
+        self._hooks.tell(operations, results, moves)
         return results
 
     @property

@@ -1,10 +1,25 @@
-"""Which memories move down a tier: pure functions of numbers, without a store.
+"""Which memories move between tiers: pure functions of numbers, without a store.
 
-A memory's retention is its recency plus its importance. Recency is its place in the order of
-storing among the memories of its tier, from 0 (oldest) to 1 (newest); importance is given with
-the store call, from 0 to 1, by default 0.5. The lowest retention goes first, and of equals the
-oldest. So importance 1 outlives the whole tier's turn once, and importance 0 goes at once
-unless all is new.
+A memory's retention is its recency plus its importance plus its access. Recency is its place in
+the order of storing among the memories of its tier, from 0 (oldest) to 1 (newest); importance is
+given with the store call, from 0 to 1, by default 0.5. The lowest retention goes down first, and of
+equals the oldest. So importance 1 outlives the whole tier's turn once, and importance 0 goes at
+once unless all is new.
+
+Access, from 0 to 1, grows with how often a memory was retrieved and fades with how long ago that
+is. The strength S of a memory is the sum over its retrievals of 2 ** (-age / half-life), and its
+access is S / (S + 3.5). This is the probability of recall of ACT-R, 1 / (1 + exp(t - B)) with
+B = ln S and t = ln 3.5 (Anderson and Lebiere, "The Atomic Components of Thought", 1998), with an
+exponential in the place of its power law of decay, so that one number for a memory is enough: that
+is the combined recency and frequency of LRFU (Lee et al., "LRFU: A Spectrum of Policies that
+Subsumes the Least Recently Used and Least Frequently Used Policies", IEEE Transactions on Computers
+50(12), 2001).
+
+A memory of a lower tier whose access is over a half moves up one tier: that takes four retrievals
+within a fifth of the half-life, or more that are spread further. What moves down has its strength
+set to 0: it moves up again only after it was retrieved as often anew. So no memory goes up and down
+with every batch, however full the tiers are; and one that has moved up, having the lowest recency
+there, stays as long as its access makes up for it.
 """
 
 from __future__ import annotations
@@ -12,22 +27,58 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["demotion_count", "lowest_retention", "retention", "transition_count"]
+__all__ = [
+    "RISING_STRENGTH",
+    "access",
+    "demotion_count",
+    "lowest_retention",
+    "retention",
+    "transition_count",
+]
 
 _SLACK_RATIO = 0.1
+# Of a memory whose access is a half. Between two whole numbers, so that rounding decides nothing
+# where retrievals come together.
+RISING_STRENGTH = 3.5
+_ACCESS_DECIMALS = 6
 
 
-def retention(sequences: npt.ArrayLike, importances: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Retention of the memories of one agent in one tier, shape (n,), in [0, 2].
+def access(strengths: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Access, shape (n,), in [0, 1], to six decimals.
+
+    Args:
+        strengths: (n,) sums of retrievals, each faded since; at least 0.
+    """
+    given = np.asarray(strengths, dtype=np.float64)
+    return np.round(given / (given + RISING_STRENGTH), _ACCESS_DECIMALS)
+
+
+def retention(
+    sequences: npt.ArrayLike,
+    importances: npt.ArrayLike,
+    read: npt.NDArray[np.int64] | None = None,
+    accesses: npt.NDArray[np.float64] | None = None,
+) -> npt.NDArray[np.float64]:
+    """Retention of the memories of one agent in one tier, shape (n,), in [0, 3].
 
     Args:
         sequences: (n,) order of storing, distinct.
         importances: (n,) in [0, 1].
+        read: (m,) distinct sequences of what was retrieved, in any order; those that are not
+            among ``sequences`` do not count. None is the same as no such sequence.
+        accesses: (m,) access of each of them, in [0, 1]; of all others it is 0.
     """
-    order = np.argsort(np.asarray(sequences, dtype=np.int64), kind="stable")
+    given = np.asarray(sequences, dtype=np.int64)
+    order = np.argsort(given, kind="stable")
     recency = np.empty(len(order))
     recency[order] = np.arange(len(order)) / max(len(order) - 1, 1)
-    return recency + np.asarray(importances, dtype=np.float64)
+    scores: npt.NDArray[np.float64] = recency + np.asarray(importances, dtype=np.float64)
+    if read is not None and accesses is not None and len(read) and len(order):
+        places = np.searchsorted(given, read, sorter=order)
+        places = order[np.minimum(places, len(order) - 1)]
+        is_here = given[places] == read
+        scores[places[is_here]] += accesses[is_here]
+    return scores
 
 
 def lowest_retention(

@@ -8,6 +8,7 @@ from typing import Any
 
 from memory_core.conditions import OPERATORS, Condition, Filter
 from memory_core.errors import BadInputError
+from memory_core.maintenance import Maintenance
 from memory_core.movement import Movement
 from memory_core.operations import (
     KINDS,
@@ -17,6 +18,7 @@ from memory_core.operations import (
     Describe,
     Export,
     Inspect,
+    Maintain,
     Operation,
     Query,
     Restore,
@@ -278,7 +280,7 @@ def _check_delete(operation: Delete) -> None:
         _check_id("state_id", operation.state_id)
 
 
-def _check_describe(operation: Describe) -> None:
+def _check_describe(operation: Describe | Maintain) -> None:
     if operation.agent_id is not None:
         _check_id("agent_id", operation.agent_id)
 
@@ -316,4 +318,6 @@ _CHECKS: Mapping[type[Any], Callable[[Any], None]] = {
     Inspect: lambda _: None,
     Movement: lambda one: _check_transition(one.operation),
     Survey: lambda _: None,
+    Maintain: _check_describe,
+    Maintenance: lambda one: _check_describe(one.operation),
 }

@@ -47,11 +47,14 @@ SETTINGS: dict[str, Any] = {
 # Stores, overwrites and moves until it is killed; prints what was acknowledged, as it is.
 CHILD = textwrap.dedent("""
     import json, os, random, signal, sys
-    from memory_core import Done, MemoryConfig, MemoryStore, Store, Transition
+    from memory_core import (
+        Done, MemoryConfig, MemoryStore, Promotion, Retrieve, Store, Transition
+    )
     path, settings, seed, version, lie_after = sys.argv[1:]
     chance, version = random.Random(int(seed)), int(version)
     lie_after = int(lie_after)
     store = MemoryStore(MemoryConfig(path=path, **json.loads(settings)))
+    started, promoted = version, 0
     while True:
         batch, promised = [], []
         for _ in range(chance.randrange(1, 6)):
@@ -65,11 +68,16 @@ CHILD = textwrap.dedent("""
             to = chance.choice(["im", "ltm"])
             moving = Transition(to, chance.random() * 100, agent)
             batch.insert(chance.randrange(len(batch) + 1), moving)
+        elif chance.random() < 0.5:  # so that some memories move up
+            often = Retrieve(chance.choice("abc"), f"s{chance.randrange(40)}")
+            batch[:0] = [often] * 4
         if lie_after >= 0 and version > lie_after:
             print(json.dumps(promised), flush=True)  # before it is true
             os.kill(os.getpid(), signal.SIGKILL)
-        results = store.execute(batch)
+        results, moves = store.execute_watched(batch)
         assert results.count(Done()) == len(promised), results
+        promoted += sum(isinstance(one, Promotion) for one in moves)
+        assert promoted or version < started + 1_000, "nothing ever moves up"
         print(json.dumps(promised), flush=True)
 """)
 

@@ -290,8 +290,8 @@ def test_a_hook_that_was_removed_is_called_no_more(memory: AgentMemorySystem):
 @pytest.mark.parametrize(
     ("event", "hook", "problem"),
     [
-        ("stored", print, "event: must be store, demotion or retrieval, not 'stored'"),
-        (None, print, "event: must be store, demotion or retrieval, not None"),
+        ("stored", print, "event: must be store, demotion, promotion or retrieval, not 'stored'"),
+        (None, print, "event: must be store, demotion, promotion or retrieval, not None"),
         (["store"], print, "event: must be"),
         ("store", 7, "hook: must be a function that takes an event, not int"),
     ],

@@ -56,6 +56,7 @@ def configured(path: Path, **settings: Any) -> MemoryConfig:
         "im_capacity": 1_000,
         "durability": "os",
         "exact_below": 30,
+        "access_half_life_s": 1e-9,  # so that nothing moves up, however often it is asked for
     }
     return MemoryConfig(path=path, **given | settings)
 
@@ -330,7 +331,7 @@ def test_demotions_of_a_batch_with_transitions_are_told_where_they_come_from(tmp
     with MemoryStore(configured(tmp_path / "db", stm_capacity=10)) as store:
         store.execute(put(range(10)))
         batch = [
-            Retrieve("a", "s1"),
+            Retrieve("a", "s9"),
             *put([10]),
             Transition("im", 100.0, "a"),
             *put([11], "b"),

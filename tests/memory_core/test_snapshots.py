@@ -57,6 +57,7 @@ def configured(path: Path, **settings: Any) -> MemoryConfig:
         "im_capacity": 40,
         "exact_below": 25,
         "durability": "os",
+        "access_half_life_s": 1e-9,  # so that nothing moves up, however often it is asked for
     }
     return MemoryConfig(path=path, **given | settings)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from memory_core import (
     Failure,
     Filter,
     Hits,
+    Maintain,
+    Maintained,
     Memories,
     MemoryConfig,
     MemoryStore,
@@ -46,6 +49,7 @@ from memory_core import (
     growing_index,
     index_growth,
     snapshots,
+    verify,
 )
 from memory_core.payload import unpack_state
 
@@ -69,6 +73,9 @@ class Memory:
     step: int | None
     metadata: bytes | None
     tier: int = 0
+    # times when it was retrieved, and whether that is noted as often
+    reads: list[int] = field(default_factory=list)
+    is_noted: bool = False
 
     def fits(self, wanted: Filter) -> bool:
         """Whether a filter lets it through, one question after another."""
@@ -112,6 +119,8 @@ class Model:
     agents: dict[str, dict[str, Memory]] = field(default_factory=dict)
     sequence: int = 0
     now_ns: int = 0
+    half_life_ns: float = 3.6e12
+    ttls_ns: tuple[int | None, int | None, int | None] = (None, None, None)
 
     def vector(self, payload: bytes | None, ready: bytes | None) -> npt.NDArray[np.float64]:
         if ready is not None:
@@ -119,6 +128,59 @@ class Model:
             return vector / np.linalg.norm(vector)
         assert payload is not None
         return self.encoder.encode([unpack_state(payload)])[0].astype(np.float64)
+
+    def access(self, memory: Memory) -> float:
+        """How often and how lately it was retrieved, from 0 to 1."""
+        ages_ns = [self.now_ns - at for at in memory.reads]
+        strength = sum(2 ** (-age / self.half_life_ns) for age in ages_ns)
+        return round(strength / (strength + 3.5), 6)
+
+    def forget_reads(self) -> None:
+        """As a store does that is closed."""
+        for memories in self.agents.values():
+            for memory in memories.values():
+                memory.reads, memory.is_noted = [], False
+
+    def read(self, memories: Iterable[Memory]) -> None:
+        """They were given as an answer."""
+        for memory in memories:
+            memory.reads.append(self.now_ns)
+            memory.is_noted |= memory.tier > 0 and self.access(memory) > 0.5
+
+    def is_over(self, memory: Memory, tier: int) -> bool:
+        ttl_ns = self.ttls_ns[tier]
+        return ttl_ns is not None and self.now_ns - memory.stored_ns > ttl_ns
+
+    def expire(self) -> None:
+        """Forget what is too old for the tier that it is in."""
+        for agent_id, memories in list(self.agents.items()):
+            for state_id, memory in list(memories.items()):
+                if self.is_over(memory, memory.tier):
+                    del memories[state_id]
+            if not memories:
+                del self.agents[agent_id]
+
+    def promote(self, agent_id: str | None = None, *, noted_only: bool = True) -> int:
+        """Move up what is retrieved often, of one agent or of all."""
+        moved = 0
+        for owner in list(self.agents) if agent_id is None else [agent_id]:
+            rising = []
+            for memory in self.agents.get(owner, {}).values():
+                if memory.tier and (memory.is_noted or not noted_only):
+                    if self.access(memory) > 0.5 and not self.is_over(memory, memory.tier - 1):
+                        rising.append(memory)
+                    memory.is_noted = False
+            for memory in rising:
+                memory.tier -= 1
+            moved += len(rising)
+            if rising:
+                self.make_room(owner, 0, self.stm_capacity)
+                self.make_room(owner, 1, self.im_capacity)
+        return moved
+
+    def move_down(self, memory: Memory) -> None:
+        memory.tier += 1
+        memory.reads = []
 
     def held(self, agent_id: str | None, tier: int) -> list[tuple[str, str, Memory]]:
         chosen = self.agents if agent_id is None else {agent_id: self.agents.get(agent_id, {})}
@@ -148,7 +210,7 @@ class Model:
         if len(held) > capacity:
             excess = len(held) - capacity + capacity // 10
             for _, _, _, memory in self.by_retention(held)[:excess]:
-                memory.tier += 1
+                self.move_down(memory)
             if tier == 0:
                 self.make_room(agent_id, 1, self.im_capacity)
 
@@ -164,7 +226,8 @@ class Model:
             )
             for rank, memory in enumerate(own):
                 recency = rank / max(len(own) - 1, 1)
-                ranked.append((recency + memory.importance, memory.sequence, agent_id, memory))
+                retention = recency + memory.importance + self.access(memory)
+                ranked.append((retention, memory.sequence, agent_id, memory))
         return sorted(ranked, key=lambda one: one[:2])
 
     def transition(self, operation: Transition) -> int:
@@ -172,11 +235,31 @@ class Model:
         ranked = self.by_retention(self.held(operation.agent_id, tier))
         moving = ranked[: int(len(ranked) * operation.percentage / 100 + 0.5)]
         for _, _, _, memory in moving:
-            memory.tier += 1
+            self.move_down(memory)
         if tier == 0:
             for agent_id in {agent_id for _, _, agent_id, _ in moving}:
                 self.make_room(agent_id, 1, self.im_capacity)
         return len(moving)
+
+    def check_batch(self, batch: Sequence[Operation], results: Sequence[Result]) -> None:
+        """Do the operations here too, those that are done in parts by themselves."""
+        pairs = zip(batch, results, strict=True)
+        for in_parts, some in groupby(pairs, lambda one: isinstance(one[0], Transition | Maintain)):
+            self.expire()
+            writes = False
+            for operation, result in some:
+                self.check(operation, result)
+                self.expire()
+                if isinstance(operation, Store | Delete) and not is_bad(operation):
+                    writes = True
+            if writes and not in_parts:
+                self.promote()
+                self.expire()
+
+    def maintain(self, operation: Maintain, result: Result) -> None:
+        """What moves up makes others move down, how many is not this model's to say."""
+        assert isinstance(result, Maintained), result
+        assert result.promoted == self.promote(operation.agent_id, noted_only=False)
 
     def check(self, operation: Operation, result: Result) -> None:
         """Do the operation here too, and compare what it gave."""
@@ -194,6 +277,8 @@ class Model:
             assert result == Moved(self.transition(operation))
         elif isinstance(operation, Delete):
             assert result == Deleted(self.delete(operation))
+        elif isinstance(operation, Maintain):
+            self.maintain(operation, result)
         elif isinstance(operation, RetrieveMany):
             held = self.in_tier(operation.agent_id, operation.tier)
             self.check_memories([one for one in operation.state_ids if one in held], result, held)
@@ -240,6 +325,7 @@ class Model:
             )
             assert (one.importance, one.stored_ns) == (memory.importance, memory.stored_ns)
             assert (one.step, one.metadata) == (memory.step, memory.metadata)
+        self.read(held[one.state_id] for one in result.memories)
 
     def check_retrieve(self, operation: Retrieve, result: Result) -> None:
         memory = self.agents.get(operation.agent_id, {}).get(operation.state_id)
@@ -248,6 +334,7 @@ class Model:
         else:
             assert isinstance(result, Record), (operation, result)
             assert (result.state, result.tier) == (memory.state, TIERS[memory.tier])
+            self.read([memory])
 
     def check_search(self, operation: Search, result: Result) -> None:
         assert isinstance(result, Hits), result
@@ -267,8 +354,10 @@ class Model:
             assert all(hit.score >= operation.min_score for hit in result.hits)
             near = [one for one in exact.values() if abs(one - operation.min_score) < 1e-5]
             if near:
+                self.read(own[hit.state_id] for hit in result.hits)
                 return
             exact = {one: score for one, score in exact.items() if score >= operation.min_score}
+        self.read(own[hit.state_id] for hit in result.hits)
         best = sorted(exact.values(), reverse=True)[: operation.k]
         scores = [hit.score for hit in result.hits]
         assert len(scores) == len(best)
@@ -400,6 +489,7 @@ bad = st.sampled_from(
 deletions = st.builds(Delete, agents, st.sampled_from(STATES)) | st.sampled_from(
     [Delete("a"), Delete("ab"), Delete(None)]
 )
+maintenances = st.builds(Maintain, st.none() | agents)
 operations = st.one_of(
     stores,
     stores,
@@ -412,6 +502,7 @@ operations = st.one_of(
     st.builds(RetrieveMany, agents, st.lists(st.sampled_from(STATES), max_size=5), tiers),
     st.builds(Query, agents, filters, tiers, st.none() | st.integers(1, 4), st.booleans()),
     st.builds(Describe, st.none() | agents),
+    maintenances,
     bad,
 )
 
@@ -459,9 +550,19 @@ class StoreMachine(RuleBasedStateMachine):
         durability=st.sampled_from(["fsync", "os"]),
         cache_bytes=st.sampled_from([0, 600, 1 << 20]),
         exact_below=st.sampled_from([2, 10_000]),
+        # steps of the clock are 1,000 ns
+        half_life_ns=st.sampled_from([500, 20_000, 3_600 * 10**9]),
+        ttls_ns=st.just((None, None, None))
+        | st.tuples(*[st.sampled_from([None, 1, 3_500, 9_000, 30_000])] * 3),
     )
     def begin(
-        self, capacities: tuple[int, int], durability: str, cache_bytes: int, exact_below: int
+        self,
+        capacities: tuple[int, int],
+        durability: str,
+        cache_bytes: int,
+        exact_below: int,
+        half_life_ns: int,
+        ttls_ns: tuple[int | None, int | None, int | None],
     ) -> None:
         self.config = {
             "dimension": DIMENSION,
@@ -470,8 +571,11 @@ class StoreMachine(RuleBasedStateMachine):
             "durability": durability,
             "payload_cache_bytes": cache_bytes,
             "exact_below": exact_below,
+            "access_half_life_s": half_life_ns / 1e9,
         }
-        self.model = Model(*capacities)
+        for tier, ttl_ns in zip(TIERS, ttls_ns, strict=True):
+            self.config[f"{tier}_ttl_s"] = None if ttl_ns is None else ttl_ns / 1e9
+        self.model = Model(*capacities, half_life_ns=half_life_ns, ttls_ns=ttls_ns)
         self.open(self.folder / "0")
 
     def open(self, path: Path) -> None:
@@ -484,8 +588,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.model.now_ns += 1_000
         results = self.store.execute(batch)
         assert len(results) == len(batch)
-        for operation, result in zip(batch, results, strict=True):
-            self.model.check(operation, result)
+        self.model.check_batch(batch, results)
 
     @rule(operation=operations)
     def execute_one(self, operation: Operation) -> None:
@@ -502,15 +605,28 @@ class StoreMachine(RuleBasedStateMachine):
         again = [Store(agent_id, state_id, b"\x81\xa1x\x07") for _, state_id, _ in held[:2]]
         self.execute([*again, Search(agent_id, b"\x81\xa1x\x07", None, 20)])
 
+    @rule(agent_id=agents, tier=st.sampled_from(["im", "ltm"]), times=st.integers(3, 5))
+    def retrieve_often_what_has_moved_down(self, agent_id: str, tier: str, times: int) -> None:
+        held = self.model.held(agent_id, TIERS.index(tier))
+        often = [Retrieve(agent_id, state_id) for _, state_id, _ in held[:2]] * times
+        self.execute([*often, Store(agent_id, "s", b"\x81\xa1x\x03")])
+
+    @rule(batches=st.integers(1, 40))
+    def let_time_pass(self, batches: int) -> None:
+        self.model.now_ns += 1_000 * batches
+
     @rule()
     def open_again(self) -> None:
+        self.model.forget_reads()
         self.store.close()
+        assert verify(self.store.path).is_clean
         self.open(Path(self.store.path))
 
     @rule()
     def open_what_a_killed_process_leaves(self) -> None:
         self.opened += 1
         path = self.folder / str(self.opened)
+        self.model.forget_reads()
         copy_as_it_stands(Path(self.store.path), path)
         self.store.close()
         self.open(path)
@@ -529,8 +645,9 @@ class StoreMachine(RuleBasedStateMachine):
                 for state_id in self.model.agents.get(agent_id, {})
                 for tier in TIERS
             ]
-        for operation, result in zip(everything, self.store.execute(everything), strict=True):
-            self.model.check(operation, result)
+        self.model.expire()
+        everything += [Retrieve(agent_id, state_id) for agent_id in AGENTS for state_id in STATES]
+        self.model.check_batch(everything, self.store.execute(everything))
 
     @invariant()
     def keeps_within_its_capacities(self) -> None:
