@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,9 @@ from memory_core import (
     verify,
 )
 from memory_core.access import MAX_READ
+from memory_core.client import MemoryClient
 from memory_core.hooks import PromotionEvent
+from memory_core.local_transport import LocalTransport
 from memory_core.log import Log
 from memory_core.maintaining import Maintainer
 from memory_core.payload import pack_state
@@ -428,6 +431,27 @@ def test_maintenance_moves_down_what_was_noted(opened: Any):
     assert counts(store, "b") == (3_000, 0, 0)
     assert store.force_memory_maintenance().demoted == 2_910
     assert counts(store, "b") == (90, 2_910, 0)
+
+
+def test_maintenance_of_shards_is_summed_up_and_that_of_an_agent_goes_to_its_own(tmp_path: Path):
+    """A client asks every shard unless it names an agent, of whom one shard knows."""
+    clock = Clock()
+    stores = [
+        MemoryStore(MemoryConfig(path=tmp_path / f"{at}", dimension=8, stm_ttl_s=60), clock=clock)
+        for at in range(3)
+    ]
+    transport = LocalTransport(stores)
+
+    async def body() -> None:
+        client = MemoryClient(transport, 3)
+        for number in range(30):
+            assert await client.call(put(number, f"a{number}")) == Done()
+        clock.pass_s(61)
+        assert await client.call(Maintain("a7")) == Maintained(expired=1)
+        assert await client.call(Maintain()) == Maintained(expired=29)
+
+    asyncio.run(asyncio.wait_for(body(), 30))
+    transport.close()
 
 
 @pytest.mark.parametrize("agent_id", ["", 5, "x" * 1025])
