@@ -104,7 +104,9 @@ def transition(folder: str, memories: int, options: dict[str, Any]) -> dict[str,
         waits_s = others.waits_s(begun)
         now = counts(store)
         _require_all(now, memories)
-        if (moved.count, now.im) != (round(held.stm * _PERCENTAGE / 100), held.im + moved.count):
+        # those that the other calls retrieved often may have moved up again since
+        left = range(held.im + moved.count // 2, held.im + moved.count + 1)
+        if moved.count != round(held.stm * _PERCENTAGE / 100) or now.im not in left:
             raise MeasurementError(f"the transition moved {moved.count} and led to {now}")
     return {"transition_s": transition_s, "longest_wait_s": max(waits_s), "waits": len(waits_s)}
 
