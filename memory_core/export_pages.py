@@ -12,12 +12,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from memory_core.errors import BadInputError
-from memory_core.memories import AgentMemories, LowerTier, TierTable
+from memory_core.memories import AgentMemories, LowerTier
 from memory_core.operations import TIERS, Agents, Export
 from memory_core.queries import tiers_of
 from memory_core.reading import Applied, Place, Reader, memory_of
 from memory_core.record import Parts
 from memory_core.results import AgentSize, Exported, Listed, Memory
+from memory_core.short_term import TierTable
 from memory_core.tables import Tables
 from memory_core.vectors import Vectorizer
 

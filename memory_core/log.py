@@ -12,11 +12,9 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import re
 import threading
 import weakref
-from collections.abc import Callable, Generator, Iterator
-from pathlib import Path
+from collections.abc import Callable, Generator
 from typing import Any
 
 from rocksdict import (
@@ -36,15 +34,14 @@ from memory_core.errors import (
     CorruptionError,
     DatabaseError,
     IncompatibleError,
-    LockedError,
-    StorageFullError,
     UnavailableError,
 )
 from memory_core.folder import family_order, is_unfinished, prepare_folder
 from memory_core.memory_shares import Shares, shares_of
 from memory_core.operations import TIERS
+from memory_core.rocks_errors import in_our_words, translated
 
-__all__ = ["DATA_FAMILIES", "IDS", "Batch", "Log", "in_our_words", "is_open_here"]
+__all__ = ["DATA_FAMILIES", "IDS", "Batch", "Log", "is_open_here"]
 
 _META = "meta"
 # A tier's number is its place in `TIERS`; this is that of the family of ids.
@@ -153,7 +150,7 @@ class Log:
             options.set_write_buffer_manager(WriteBufferManager(shares.memtable_bytes, False))
         options.enable_statistics()  # less than the noise of measuring it, in and out of batches
         self._options = options
-        with _translated(path):
+        with translated(path):
             # RocksDB knows its own process's databases by their names: each needs one only
             real_path = os.path.realpath(path)
             if not self.created:
@@ -197,13 +194,13 @@ class Log:
 
     def get_many(self, family: int, keys: list[bytes]) -> list[bytes | None]:
         """The values of keys in a column family, in their order. Raises CorruptionError."""
-        with _translated(self.path):
+        with translated(self.path):
             values: list[bytes | None] = self._families[family].get(list(keys)) or []
         return values
 
     def scan(self, tier: int, prefix: bytes = b"") -> Generator[tuple[bytes, bytes], None, None]:
         """Keys and values of a tier that begin with ``prefix``, in the order of the keys."""
-        with _translated(self.path):
+        with translated(self.path):
             key: Any = prefix
             for key, value in self._families[tier].items(from_key=prefix or None):
                 if not key.startswith(prefix):
@@ -214,7 +211,7 @@ class Log:
     def between(self, family: int, first: bytes, last: bytes) -> dict[bytes, bytes]:
         """What lies from one key to another, both included, as far as it can be read."""
         found: dict[bytes, bytes] = {}
-        with _translated(self.path):
+        with translated(self.path):
             key: Any
             value: Any
             for key, value in self._families[family].items(from_key=first):
@@ -238,13 +235,13 @@ class Log:
 
     def get_meta(self, key: str) -> bytes | None:
         """What the database says of itself under ``key``."""
-        with _translated(self.path):
+        with translated(self.path):
             value: bytes | None = self._meta.get(key.encode())
         return value
 
     def put_meta(self, key: str, value: bytes) -> None:
         """Note something about the database, on disk when this returns."""
-        with _translated(self.path):
+        with translated(self.path):
             self._meta.put(key.encode(), value)
             # into a file of its own: a log is kept as long as any family has its writes in it only
             self._meta.flush()
@@ -259,7 +256,7 @@ class Log:
             StorageFullError, DatabaseError: it could not be made.
             UnavailableError: the database is closed.
         """
-        with self._keeps_open, _translated(self.path):
+        with self._keeps_open, translated(self.path):
             if self.closed:
                 raise UnavailableError("the store is closed; open it again")
             Checkpoint(self._db).create_checkpoint(folder)
@@ -293,7 +290,7 @@ class Log:
         self._families.clear()
         self._handles.clear()
         del self._meta
-        with contextlib.suppress(DatabaseError), _translated(self.path):
+        with contextlib.suppress(DatabaseError), translated(self.path):
             self._db.close()
         del self._db  # which closes it also when closing could not flush
 
@@ -359,47 +356,3 @@ def _family_options(name: str, shares: Shares, cache: Cache) -> Options:
     table.set_bloom_filter(10, False)
     options.set_block_based_table_factory(table)
     return options
-
-
-_FILE_NAME = re.compile(r"[^\s:'\"]*(?:\d{6,}\.(?:sst|log|ldb)|MANIFEST-\d+|CURRENT)")
-_DROPPING = re.compile(r"([^\s]+\.log): dropping \d+ bytes")
-
-
-@contextlib.contextmanager
-def _translated(path: str) -> Iterator[None]:
-    """Maps RocksDB's errors, which rocksdict raises as plain exceptions, to ours."""
-    try:
-        yield
-    except (DatabaseError, UnavailableError):
-        raise
-    except Exception as error:  # noqa: BLE001 - rocksdict raises nothing narrower
-        raise in_our_words(path, str(error)) from None
-
-
-def in_our_words(path: str, text: str) -> DatabaseError:
-    """The error that a text of RocksDB's means, about the database in the folder ``path``."""
-    first_line = text.splitlines()[0] if text else "unknown error"
-    lowered = text.replace(path, "").lower()  # a folder may be called anything
-    if "lock" in lowered and ("unavailable" in lowered or "lock hold" in lowered):
-        return LockedError(path, "another process has this database open; close it there first")
-    if "no space left" in lowered or "disk quota" in lowered or "nospace" in lowered:
-        return StorageFullError(path, f"the disk has no room ({first_line})")
-    match = _FILE_NAME.search(text.replace(path, ""))
-    file = str(Path(path) / Path(match.group()).name) if match else None
-    if lowered.startswith("corruption"):
-        return CorruptionError(file or _dropped_log(path) or path, f"is damaged ({first_line})")
-    if "no such file" in lowered and file is not None:
-        return CorruptionError(file, f"is missing ({first_line})")
-    if "comparator" in lowered or "not supported" in lowered:
-        return IncompatibleError(path, first_line)
-    return DatabaseError(path, first_line)
-
-
-def _dropped_log(path: str) -> str | None:
-    """The write-ahead log that RocksDB found damaged: it names it in its own notes only."""
-    try:
-        notes = (Path(path) / "LOG").read_text(errors="replace")
-    except OSError:
-        return None
-    names = _DROPPING.findall(notes)
-    return str(Path(path) / Path(names[-1]).name) if names else None

@@ -21,12 +21,13 @@ from memory_core.access import Accesses
 from memory_core.errors import CorruptionError
 from memory_core.expiry import Expiry
 from memory_core.log import IDS
-from memory_core.memories import KIND_MASK, AgentMemories, LowerMemories, rows_from
+from memory_core.memories import AgentMemories, LowerMemories, rows_from
 from memory_core.movement import Chosen, Movement, split
 from memory_core.operations import TIERS
 from memory_core.reading import Applied, Reader
 from memory_core.record import lower_value, lower_values
 from memory_core.results import Demotion
+from memory_core.short_term import KIND_MASK
 from memory_core.tables import Tables
 from memory_core.tiering import demotion_count, lowest_retention, retention, transition_count
 

@@ -17,13 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from memory_core.conditions import Filter, fraction_held, has_words, holds_all
-from memory_core.memories import KIND_MASK, AgentMemories, LowerTier, TierTable
+from memory_core.memories import AgentMemories, LowerTier
 from memory_core.operations import KINDS, TIERS, Query, RetrieveMany, Search
 from memory_core.payload import unpack_state
 from memory_core.reading import Applied, Place, Reader
 from memory_core.record import NO_STEP
 from memory_core.results import Hit, Hits, Memories
 from memory_core.searching import Candidate, by_similarity
+from memory_core.short_term import KIND_MASK, TierTable
 
 __all__ = ["Queries", "tiers_of"]
 

@@ -12,11 +12,12 @@ import numpy.typing as npt
 from memory_core.access import Accesses
 from memory_core.errors import BadInputError, CorruptionError
 from memory_core.log import DATA_FAMILIES, IDS, Batch, Log
-from memory_core.memories import HAS_METADATA, KIND_MASK, AgentMemories, TierTable
+from memory_core.memories import AgentMemories
 from memory_core.operations import KINDS, TIERS
 from memory_core.payload_budget import PayloadBudget
 from memory_core.record import NO_STEP, Parts, lower_key, lower_parts_of, parts_of
 from memory_core.results import Demotion, Memory, Promotion
+from memory_core.short_term import HAS_METADATA, KIND_MASK, TierTable
 from memory_core.vectors import vectors_of
 
 __all__ = ["Applied", "LowerRecord", "Place", "Reader", "memory_of"]

@@ -22,7 +22,7 @@ from rocksdict import AccessType, DBRecoveryMode, Options, Rdict, ReadOptions
 from memory_core.errors import DatabaseError, StorageFullError
 from memory_core.file_system import has_no_room
 from memory_core.folder import family_order
-from memory_core.log import in_our_words
+from memory_core.rocks_errors import in_our_words
 
 __all__ = ["NAMING_KEY", "Cursor", "View", "family_of_table", "last_write_of_table"]
 

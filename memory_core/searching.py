@@ -15,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from memory_core.index import Searcher
-from memory_core.memories import AgentMemories, LowerMemories, TierTable
+from memory_core.memories import AgentMemories, LowerMemories
 from memory_core.operations import TIERS
 from memory_core.reading import Applied, Place, Reader
 from memory_core.results import Hit
+from memory_core.short_term import TierTable
 
 __all__ = ["Candidate", "by_similarity", "nearest"]
 
