@@ -55,6 +55,7 @@ _LOWER_BUFFER_RATIO = 0.25
 _LEAST_BUFFER_BYTES = 64 * 1024
 _SETTLED_LEVEL = 9
 _DICTIONARY_BYTES = 16 * 1024
+_SYNC_BYTES = 1024 * 1024
 # Above every key: an agent id is no longer than 1,024 bytes, which keys begin with.
 _END = b"\xff"
 
@@ -144,6 +145,8 @@ class Log:
         options.set_keep_log_file_num(4)
         options.set_max_background_jobs(2)
         options.set_max_open_files(512)
+        # tables go to the disk as they are written: the log's fsync waits for what is before it
+        options.set_bytes_per_sync(_SYNC_BYTES)
         # Older logs go once they are this long, which also bounds the time that opening takes.
         options.set_max_total_wal_size(_MEMTABLES_OF_LOG * shares.write_buffer_bytes)
         if shares.memtable_bytes is not None:
