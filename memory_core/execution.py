@@ -103,7 +103,6 @@ class Execution:
         if watched:
             applied.demotions = []
         self._maintainer.begin(now_ns)
-        self._look_up(operations, applied)
         bound = self._bound
         if bound is not None:
             bound.begin()
@@ -115,6 +114,7 @@ class Execution:
             if bound is not None:
                 bound.take(len(operations))
         else:
+            self._look_up(operations, applied)
             self._run_each(operations, vectors, now_ns, refusal, applied)
         if applied.writes:
             self._maintainer.go_on(operations, now_ns, applied)

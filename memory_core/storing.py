@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from memory_core.config import MemoryConfig
+from memory_core.errors import DatabaseError
 from memory_core.expiry import Expiry
 from memory_core.log import IDS
 from memory_core.memories import AgentMemories, entry_of, rows_of
@@ -122,10 +123,15 @@ class Storing:
         memories = self._tables.agents.get(agent_id) or self._tables.agent(agent_id)
         table = memories.make_short()
         keys = [memories.prefix + state_id.encode() for state_id in state_ids]
-        if not table.rows.keys().isdisjoint(state_ids) or not (
-            memories.lower is None or all(map(applied.lacks_id, keys))
-        ):
+        if not table.rows.keys().isdisjoint(state_ids):
             return False
+        if memories.lower is not None:
+            try:
+                self._reader.look_up(keys, applied)
+            except DatabaseError:  # which the memory that needs it will meet
+                return False
+            if any(applied.known.values()):
+                return False
         applied.writes += range(len(operations))
         applied.results[:] = [DONE] * len(operations)
         first = 0
