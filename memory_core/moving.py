@@ -39,7 +39,7 @@ _LEAST_TOGETHER = 64
 _MOVES_A_WRITE = 2
 _LOOKED_AT_TOGETHER = 100_000
 _AGENTS_LOOKED_AT_TOGETHER = 1_000
-_PART = 1_024
+_PART = 512
 # What it costs to begin with another agent, in memories.
 _AGENT_COST = 16
 

@@ -69,9 +69,15 @@ def retention(
         accesses: (m,) access of each of them, in [0, 1]; of all others it is 0.
     """
     given = np.asarray(sequences, dtype=np.int64)
-    order = np.argsort(given, kind="stable")
-    recency = np.empty(len(order))
-    recency[order] = np.arange(len(order)) / max(len(order) - 1, 1)
+    if bool(
+        (given[1:] > given[:-1]).all()
+    ):  # as they mostly are
+        order = np.arange(len(given))
+        recency = order / max(len(given) - 1, 1)
+    else:
+        order = np.argsort(given, kind="stable")
+        recency = np.empty(len(order))
+        recency[order] = np.arange(len(order)) / max(len(order) - 1, 1)
     scores: npt.NDArray[np.float64] = recency + np.asarray(importances, dtype=np.float64)
     if read is not None and accesses is not None and len(read) and len(order):
         places = np.searchsorted(given, read, sorter=order)

@@ -17,7 +17,7 @@ import pytest
 from memory_core import DatabaseError, MemoryConfig, MemoryStore, snapshots
 from tests.memory_core.promises import Ledger, audit, operation_of, rounds
 
-pytestmark = pytest.mark.fault
+pytestmark = [pytest.mark.fault, pytest.mark.slow]
 
 SETTINGS: dict[str, Any] = {
     "dimension": 16,

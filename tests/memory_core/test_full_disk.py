@@ -30,7 +30,7 @@ from memory_core.inspection import verify
 from memory_core.repairing import repair
 from tests.memory_core.promises import Ledger, audit, operation_of
 
-pytestmark = pytest.mark.fault
+pytestmark = [pytest.mark.fault, pytest.mark.slow]
 
 MIB = 1024 * 1024
 SETTINGS: dict[str, Any] = {

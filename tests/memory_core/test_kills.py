@@ -29,7 +29,7 @@ from memory_core.inspection import verify
 from memory_core.repairing import repair
 from tests.memory_core.promises import Ledger, audit, rounds
 
-pytestmark = pytest.mark.fault
+pytestmark = [pytest.mark.fault, pytest.mark.slow]
 
 ROOT = Path(__file__).parent.parent.parent
 SMALL: dict[str, Any] = {
