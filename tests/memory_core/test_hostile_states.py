@@ -44,6 +44,8 @@ from memory_core.operations import TIERS, Query
 from memory_core.payload import MAX_DEPTH, pack_state, unpack_state
 from tests.memory_core.test_payload import nested, same
 
+pytestmark = pytest.mark.slow
+
 DIMENSION = 16
 MIB = 1024 * 1024
 
