@@ -69,9 +69,7 @@ def retention(
         accesses: (m,) access of each of them, in [0, 1]; of all others it is 0.
     """
     given = np.asarray(sequences, dtype=np.int64)
-    if bool(
-        (given[1:] > given[:-1]).all()
-    ):  # as they mostly are
+    if bool((given[1:] > given[:-1]).all()):  # as they mostly are
         order = np.arange(len(given))
         recency = order / max(len(given) - 1, 1)
     else:
