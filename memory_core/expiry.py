@@ -28,7 +28,7 @@ from memory_core.log import IDS
 from memory_core.memories import AgentMemories
 from memory_core.operations import TIERS
 from memory_core.reading import Applied, Reader
-from memory_core.record import agent_prefix, lower_key
+from memory_core.record import agent_prefix, lower_key, sequence_of
 from memory_core.tables import Tables
 
 __all__ = ["Expiry"]
@@ -138,7 +138,7 @@ class Expiry:
             applied.delete(_STM, key)
         elif hidden.lower:
             entry = self._reader.entry(key, applied)
-            sequence = -1 if entry is None else int.from_bytes(entry, "big")
+            sequence = -1 if entry is None else sequence_of(entry)
             tier = hidden.lower.pop(sequence, None)
             if tier is not None:
                 applied.delete(tier, lower_key(agent_prefix(agent_id), sequence))

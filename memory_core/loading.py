@@ -16,6 +16,7 @@ from memory_core.memories import entry_of, rows_from, rows_of
 from memory_core.operations import TIERS
 from memory_core.record import (
     NO_STEP,
+    SEQUENCE_BYTES,
     Parts,
     ids_of,
     kinds_of,
@@ -34,7 +35,6 @@ _READ_TOGETHER = 1_024
 _STM = 0
 _Encode = Callable[[Sequence[bytes]], Any]
 _Record = tuple[bytes, bytes]  # key and value
-_SEQUENCE_BYTES = 8
 
 
 def load_tables(
@@ -106,15 +106,15 @@ class _Loading:
 
     def _put_lower(self, records: list[_Record]) -> None:
         keys, values = zip(*records, strict=True)
-        together = b"".join([key[-_SEQUENCE_BYTES:] for key in keys])
-        prefixes = [key[:-_SEQUENCE_BYTES] for key in keys]
+        together = b"".join([key[-SEQUENCE_BYTES:] for key in keys])
+        prefixes = [key[:-SEQUENCE_BYTES] for key in keys]
         # keys are in their order: where it begins as it ends, it is of one agent
         if prefixes[0] == prefixes[-1]:
             runs = [(prefixes[0], len(records))]
         else:
             runs = [(prefix, sum(1 for _ in some)) for prefix, some in groupby(prefixes)]
-        if len(together) != _SEQUENCE_BYTES * len(records):
-            short = next(key for key in keys if len(key) < _SEQUENCE_BYTES)
+        if len(together) != SEQUENCE_BYTES * len(records):
+            short = next(key for key in keys if len(key) < SEQUENCE_BYTES)
             raise self._damaged(short, ValueError("the key is too short"))
         sequences = np.frombuffer(together, ">i8").astype(np.int64)
         rows, parts = self._rows(keys, values, sequences)

@@ -25,7 +25,7 @@ from memory_core.memories import AgentMemories, LowerMemories, rows_from
 from memory_core.movement import Chosen, Movement, split
 from memory_core.operations import TIERS
 from memory_core.reading import Applied, Reader
-from memory_core.record import lower_value, lower_values
+from memory_core.record import SEQUENCE_BYTES, lower_keys, lower_value, lower_values
 from memory_core.results import Demotion
 from memory_core.short_term import KIND_MASK
 from memory_core.tables import Tables
@@ -244,12 +244,12 @@ class Mover:
         values = self._lower_values(memories, rows, columns, encoded, applied)
         vectors = table.index.vectors[rows]
         prefix, put, delete = memories.prefix, applied.put, applied.delete
-        for state_id, sequence, value in zip(
-            encoded, _as_keys(columns["sequence"]), values, strict=True
+        for state_id, key, value in zip(
+            encoded, lower_keys(prefix, columns["sequence"]), values, strict=True
         ):
             delete(_STM, prefix + state_id)
-            put(_IM, prefix + sequence, value)
-            put(IDS, prefix + state_id, sequence)
+            put(_IM, key, value)
+            put(IDS, prefix + state_id, key[-SEQUENCE_BYTES:])
         if self._reader.may_hold:
             _hold(below, columns["sequence"].tolist(), values, vectors)
             held = [len(one) for row in rows if (one := table.payloads[row]) is not None]
@@ -301,8 +301,7 @@ class Mover:
     def _from_intermediate(
         self, agent_id: str, memories: AgentMemories, sequences: Ints, applied: Applied
     ) -> None:
-        prefix = memories.prefix
-        keys = [prefix + sequence for sequence in _as_keys(sequences)]
+        keys = lower_keys(memories.prefix, sequences)
         lower = memories.make_lower()
         values = self._intermediate_values(lower, keys, sequences, applied)
         if applied.demotions is not None:
@@ -346,12 +345,6 @@ def _hold(
     together, size = vectors.tobytes(), 4 * vectors.shape[1]
     for at, (sequence, value) in enumerate(zip(sequences, values, strict=True)):
         lower.held[sequence] = value + together[at * size : at * size + size]
-
-
-def _as_keys(sequences: Ints) -> list[bytes]:
-    """Sequences as the ends of the keys of lower tiers."""
-    together = sequences.astype(">i8").tobytes()
-    return [together[at : at + 8] for at in range(0, len(together), 8)]
 
 
 def _tell(agent_id: str, tier: int, state_ids: Sequence[str], applied: Applied) -> None:

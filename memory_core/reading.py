@@ -15,7 +15,7 @@ from memory_core.log import DATA_FAMILIES, IDS, Batch, Log
 from memory_core.memories import AgentMemories
 from memory_core.operations import KINDS, TIERS
 from memory_core.payload_budget import PayloadBudget
-from memory_core.record import NO_STEP, Parts, lower_key, lower_parts_of, parts_of
+from memory_core.record import NO_STEP, Parts, lower_key, lower_parts_of, parts_of, sequence_of
 from memory_core.results import Demotion, Memory, Promotion
 from memory_core.short_term import HAS_METADATA, KIND_MASK, TierTable
 from memory_core.vectors import vectors_of
@@ -116,7 +116,7 @@ class Reader:
         entry = self.entry(key, applied)
         if entry is None:
             return None
-        sequence = int.from_bytes(entry, "big")
+        sequence = sequence_of(entry)
         tier = memories.lower.rows.tier_of(sequence)
         return None if tier is None else (tier, sequence)
 
@@ -229,7 +229,7 @@ class Reader:
     def values_between(self, family: int, keys: list[bytes], applied: Applied) -> list[bytes]:
         """`values` of keys in their order: those that lie close together are read as they lie."""
         first, last = keys[0], keys[-1]
-        span = int.from_bytes(last[-8:], "big") - int.from_bytes(first[-8:], "big")
+        span = sequence_of(last) - sequence_of(first)
         if len(keys) < _FEW or span > _SPAN_RATIO * len(keys):
             return self.values(family, keys, applied)
         stored = self._log.between(family, first, last)

@@ -43,6 +43,7 @@ import numpy.typing as npt
 __all__ = [
     "FORMAT_VERSION",
     "NO_STEP",
+    "SEQUENCE_BYTES",
     "Parts",
     "agent_prefix",
     "ids_of",
@@ -50,17 +51,21 @@ __all__ = [
     "lower_heads",
     "lower_key",
     "lower_key_of",
+    "lower_keys",
     "lower_parts_of",
     "lower_value",
     "lower_values",
     "make_value",
     "parts_of",
+    "sequence_of",
     "upper_value",
 ]
 
 FORMAT_VERSION = 2
 # What stands for "no step" where a number has to; no step may be so low.
 NO_STEP = -(2**63)
+# A lower tier's key ends with this many bytes, which are also what the family of ids has.
+SEQUENCE_BYTES = 8
 
 _NO_VECTOR = 1
 _HAS_STEP = 2
@@ -84,7 +89,6 @@ _STEP = struct.Struct("<q")
 _LENGTH = struct.Struct("<I")
 _ID_LENGTH = struct.Struct("<H")
 _FLAGS_AT = 20
-_SEQUENCE_BYTES = 8
 
 
 class Parts(msgspec.Struct, gc=False, frozen=True):
@@ -168,15 +172,29 @@ def lower_parts_of(value: bytes, dimension: int) -> tuple[str, Parts]:
 
 def lower_key(prefix: bytes, sequence: int) -> bytes:
     """The key of a memory in a lower tier, whose end is also what the family of ids has of it."""
-    return prefix + sequence.to_bytes(_SEQUENCE_BYTES, "big")
+    return prefix + sequence.to_bytes(SEQUENCE_BYTES, "big")
+
+
+def lower_keys(prefix: bytes, sequences: npt.NDArray[np.int64]) -> list[bytes]:
+    """`lower_key` of many sequences, (n,)."""
+    together = sequences.astype(">i8").tobytes()
+    return [
+        prefix + together[at : at + SEQUENCE_BYTES]
+        for at in range(0, len(together), SEQUENCE_BYTES)
+    ]
 
 
 def lower_key_of(key: bytes) -> tuple[str, int]:
     """(agent_id, sequence) of a lower tier's key. Raises ValueError when it is none."""
     length = int.from_bytes(key[:2], "big")
-    if len(key) != 2 + length + _SEQUENCE_BYTES:
+    if len(key) != 2 + length + SEQUENCE_BYTES:
         raise ValueError("the key is not an agent id and a sequence")
     return key[2 : 2 + length].decode(), int.from_bytes(key[2 + length :], "big")
+
+
+def sequence_of(key: bytes) -> int:
+    """The sequence that a lower tier's key ends with, or that the family of ids has."""
+    return int.from_bytes(key[-SEQUENCE_BYTES:], "big")
 
 
 def lower_value(state_id: bytes, value: bytes) -> bytes:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from memory_core.errors import DatabaseError
 from memory_core.log import IDS, Batch, Log
 from memory_core.operations import TIERS
+from memory_core.record import SEQUENCE_BYTES
 from memory_core.rocks_tools import NAMING_KEY, View
 from memory_core.salvage import Gap, Salvage
 from memory_core.tier_reading import Taken, in_parts, take_apart
@@ -27,7 +28,6 @@ __all__ = ["Saving", "Witness"]
 
 _STM = 0
 _LTM = len(TIERS) - 1
-_SEQUENCE_BYTES = 8
 _WRITTEN_TOGETHER = 1_000
 # Records under a number that another memory has: beyond this they are counted as lost.
 _MAX_CLASHING = 100_000
@@ -54,7 +54,7 @@ class Witness:
             is_named: bool | None = None
             if not any(gap.covers(one.id_key) for gap in self._gaps):
                 with contextlib.suppress(DatabaseError):
-                    is_named = self._view.get("ids", one.id_key) == one.key[-_SEQUENCE_BYTES:]
+                    is_named = self._view.get("ids", one.id_key) == one.key[-SEQUENCE_BYTES:]
             told.append(is_named)
         return told
 
@@ -122,8 +122,8 @@ class Saving:
                 continue
             self._last += 1
             number = self._last
-            value = number.to_bytes(_SEQUENCE_BYTES, "little") + one.value[_SEQUENCE_BYTES:]
-            key = one.key[:-_SEQUENCE_BYTES] + number.to_bytes(_SEQUENCE_BYTES, "big")
+            value = number.to_bytes(SEQUENCE_BYTES, "little") + one.value[SEQUENCE_BYTES:]
+            key = one.key[:-SEQUENCE_BYTES] + number.to_bytes(SEQUENCE_BYTES, "big")
             self._put_all(tier, [one._replace(key=key, value=value, sequence=number)])
         self._clashing = []
         self.log.sync()
@@ -157,8 +157,8 @@ class Saving:
                 self.not_records += 1
                 continue
             if tier != _STM:
-                own = one.sequence.to_bytes(_SEQUENCE_BYTES, "big")
-                one = one._replace(key=key[:-_SEQUENCE_BYTES] + own)
+                own = one.sequence.to_bytes(SEQUENCE_BYTES, "big")
+                one = one._replace(key=key[:-SEQUENCE_BYTES] + own)
             taken.append(one)
         return taken
 
@@ -189,7 +189,7 @@ class Saving:
             self._take_out(batch, one, short, entry)
             batch.put(tier, one.id_key if tier == _STM else one.key, one.value)
             if tier != _STM:
-                batch.put(IDS, one.id_key, one.key[-_SEQUENCE_BYTES:])
+                batch.put(IDS, one.id_key, one.key[-SEQUENCE_BYTES:])
                 taken_by.add(one.key)
             self._last = max(self._last, one.sequence)
             written += 1
@@ -236,5 +236,5 @@ class Saving:
 def _number_of(short: bytes | None, entry: bytes | None) -> int:
     """The sequence of a memory by its short-term value or its entry in `ids`; -1 for neither."""
     if short is not None:
-        return int.from_bytes(short[:_SEQUENCE_BYTES], "little")
+        return int.from_bytes(short[:SEQUENCE_BYTES], "little")
     return -1 if entry is None else int.from_bytes(entry, "big")

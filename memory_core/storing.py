@@ -20,7 +20,7 @@ from memory_core.operations import KINDS, TIERS, Delete, Restore, Store
 from memory_core.payload_budget import PayloadBudget
 from memory_core.preparation import Vector
 from memory_core.reading import Applied, Place, Reader
-from memory_core.record import NO_STEP, lower_key, lower_value, make_value, parts_of
+from memory_core.record import NO_STEP, SEQUENCE_BYTES, lower_key, lower_value, make_value, parts_of
 from memory_core.results import DONE, Deleted
 from memory_core.short_term import HAS_METADATA, HAS_VECTOR, Entry
 from memory_core.tables import Tables
@@ -33,7 +33,6 @@ _ROUNDING = 1e-6
 # So many memories are worth being stored together.
 _TOGETHER = 8
 _ONLY_STORES = {Store}
-_SEQUENCE_BYTES = 8
 _KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
 
 
@@ -238,7 +237,7 @@ class Storing:
         else:
             key = lower_key(memories.prefix, sequence)
             applied.put(tier, key, lower_value(encoded, value))
-            applied.put(IDS, memories.prefix + encoded, key[-_SEQUENCE_BYTES:])
+            applied.put(IDS, memories.prefix + encoded, key[-SEQUENCE_BYTES:])
             lower = tables.make_lower(memories)
             lower.add(*rows_of([entry], tier), vector[np.newaxis])
         self._expiry.enter(operation.agent_id, tier, operation.stored_ns)

@@ -29,7 +29,15 @@ from memory_core.damage import Problem
 from memory_core.errors import BadInputError, DatabaseError
 from memory_core.operations import TIERS
 from memory_core.payload import unpack_state
-from memory_core.record import Parts, agent_prefix, ids_of, lower_key_of, lower_parts_of, parts_of
+from memory_core.record import (
+    SEQUENCE_BYTES,
+    Parts,
+    agent_prefix,
+    ids_of,
+    lower_key_of,
+    lower_parts_of,
+    parts_of,
+)
 from memory_core.record_names import gap_problem, name_of
 from memory_core.rocks_tools import View
 from memory_core.salvage import Salvage
@@ -39,7 +47,6 @@ __all__ = ["Taken", "TierHoldings", "TierReading", "in_parts", "take_apart"]
 _STM = TIERS[0]
 _IM, _LTM = TIERS[1:]
 _IDS = "ids"
-_SEQUENCE_BYTES = 8
 _MAX_NAMED_RECORDS = 100
 _READ_TOGETHER = 1_000
 
@@ -119,7 +126,7 @@ class TierReading:
         for records in self._read(_IDS):
             entries += len(records)
             for key, value in records:
-                if len(value) != _SEQUENCE_BYTES:
+                if len(value) != SEQUENCE_BYTES:
                     self._name(_IDS, key, "is no whole record: it is no sequence")
                 elif not _is_id_key(key):
                     self._name(_IDS, key, "is no whole record: the key is none")
@@ -141,7 +148,7 @@ class TierReading:
             if entry is None:
                 # it can be found by searching, and `repair` knows whose it is
                 self._name(name, one.key, f"is not in {_IDS} (state id {_state_id(one)!r})")
-            elif entry != one.key[-_SEQUENCE_BYTES:] and one.id_key in entries:
+            elif entry != one.key[-SEQUENCE_BYTES:] and one.id_key in entries:
                 number = int.from_bytes(entry, "big")
                 problem = f"{_IDS} names the sequence {number} for its state id {_state_id(one)!r}"
                 self._name(name, one.key, problem)
@@ -216,7 +223,7 @@ def take_apart(
         state_id, parts = lower_parts_of(value, dimension or 0)
         if trust_key and parts.sequence != sequence:
             raise ValueError(f"its value has the sequence {parts.sequence}")
-        id_key = key[:-_SEQUENCE_BYTES] + state_id.encode()
+        id_key = key[:-SEQUENCE_BYTES] + state_id.encode()
     if dimension is not None:
         _look_into(parts)
     return Taken(key, value, agent_id, id_key, parts.sequence, len(parts.payload))
