@@ -130,8 +130,7 @@ class Mover:
             except CorruptionError as error:  # met before anything was moved
                 self.blocked[agent_id, tier] = error
             return
-        self._queued.add((agent_id, tier))
-        self._queue.append(_chosen(agent_id, memories, tier, sequences, chosen))
+        self._note(agent_id, memories, tier, sequences, chosen)
 
     def note(self, agent_id: str, memories: AgentMemories, tier: int, count: int) -> int:
         """Have ``count`` memories move down though their tier has room; how many were noted."""
@@ -139,9 +138,14 @@ class Mover:
             return 0
         sequences, scores = self._scored(memories, tier)
         chosen = lowest_retention(sequences, scores, count)
+        self._note(agent_id, memories, tier, sequences, chosen)
+        return len(chosen)
+
+    def _note(
+        self, agent_id: str, memories: AgentMemories, tier: int, sequences: Ints, chosen: Ints
+    ) -> None:
         self._queued.add((agent_id, tier))
         self._queue.append(_chosen(agent_id, memories, tier, sequences, chosen))
-        return len(chosen)
 
     def go_on(self, applied: Applied) -> None:
         """Move some of what is noted: twice as many as the batch has writes."""
@@ -263,7 +267,7 @@ class Mover:
         memories.forget_reads(columns["sequence"])
         self._expiry.enter(agent_id, _IM, int(columns["stored_ns"].min()))
         self.demoted += len(rows)
-        _tell(agent_id, _STM, state_ids, applied)
+        applied.tell(Demotion, agent_id, state_ids, _STM)
         if below.rows.held[_IM] > self._capacities[_IM]:
             self.make_room(agent_id, memories, _IM, applied)
 
@@ -306,7 +310,7 @@ class Mover:
         values = self._intermediate_values(lower, keys, sequences, applied)
         if applied.demotions is not None:
             records = self._reader.checked(keys, values)
-            _tell(agent_id, _IM, [state_id for state_id, _ in records], applied)
+            applied.tell(Demotion, agent_id, [state_id for state_id, _ in records], _IM)
         for key, value in zip(keys, values, strict=True):
             applied.delete(_IM, key)
             applied.put(_LTM, key, value)
@@ -345,14 +349,6 @@ def _hold(
     together, size = vectors.tobytes(), 4 * vectors.shape[1]
     for at, (sequence, value) in enumerate(zip(sequences, values, strict=True)):
         lower.held[sequence] = value + together[at * size : at * size + size]
-
-
-def _tell(agent_id: str, tier: int, state_ids: Sequence[str], applied: Applied) -> None:
-    if applied.demotions is not None:
-        position = applied.writes[-1] if applied.position is None else applied.position
-        applied.demotions += [
-            Demotion(position, agent_id, state_id, tier) for state_id in state_ids
-        ]
 
 
 def _chosen(

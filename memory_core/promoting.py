@@ -142,9 +142,5 @@ class Promoter:
             lower.remove(moving)
             self._tables.changed.add(agent_id)
         self._expiry.enter(agent_id, tier - 1, oldest_ns)
-        if applied.demotions is not None:
-            position = applied.writes[-1]
-            applied.demotions += [
-                Promotion(position, agent_id, records[at][0], tier) for at in wanted
-            ]
+        applied.tell(Promotion, agent_id, [records[at][0] for at in wanted], tier)
         return len(wanted)

@@ -57,6 +57,18 @@ class Applied:
     # the operation that is being applied, where several are together
     position: int | None = None
 
+    def tell(
+        self,
+        kind: type[Demotion] | type[Promotion],
+        agent_id: str,
+        state_ids: Sequence[str],
+        tier: int,
+    ) -> None:
+        """Note what has moved from a tier, for whoever asks."""
+        if self.demotions is not None:
+            position = self.writes[-1] if self.position is None else self.position
+            self.demotions += [kind(position, agent_id, one, tier) for one in state_ids]
+
     def lacks_id(self, key: bytes) -> bool:
         """Whether it is known that the family of ids has nothing under a key."""
         return self.known.get(key, key) is None and key not in self.pending[IDS]
@@ -159,10 +171,7 @@ class Reader:
         if len(rows) < _FEW_ROWS or 2 * len(rows) < table.held or applied.pending[_STM]:
             values = self.values(_STM, keys, applied)
         else:  # most of what the agent has, which lies together
-            stored = self._log.between(_STM, min(keys), max(keys))
-            missing = [key for key in keys if key not in stored]
-            stored.update(zip(missing, self.values(_STM, missing, applied), strict=True))
-            values = [stored[key] for key in keys]
+            values = self._as_they_lie(_STM, keys, min(keys), max(keys), applied)
         dimension = self._dimension
         return [
             self._checked(key, value, parts_of, dimension)
@@ -202,15 +211,14 @@ class Reader:
         size = 4 * self._dimension
         together = b"".join([held[one][-size:] for one in sequences if one in held])
         vectors = np.frombuffer(together, np.float32).reshape(-1, self._dimension)
-        if len(vectors) == len(sequences):
-            scores: list[float] = (vectors @ query).tolist()
-            return records, scores
-        is_held = np.array([one in held for one in sequences])
-        unheld = np.flatnonzero(~is_held).tolist()
-        full = np.empty((len(sequences), self._dimension), np.float32)
-        full[is_held] = vectors
-        full[~is_held] = self.vectors([records[at][1] for at in unheld])
-        scores = (full @ query).tolist()
+        if len(vectors) < len(sequences):
+            is_held = np.array([one in held for one in sequences], np.bool_)
+            unheld = np.flatnonzero(~is_held).tolist()
+            full = np.empty((len(sequences), self._dimension), np.float32)
+            full[is_held] = vectors
+            full[~is_held] = self.vectors([records[at][1] for at in unheld])
+            vectors = full
+        scores: list[float] = (vectors @ query).tolist()
         return records, scores
 
     @property
@@ -232,6 +240,12 @@ class Reader:
         span = sequence_of(last) - sequence_of(first)
         if len(keys) < _FEW or span > _SPAN_RATIO * len(keys):
             return self.values(family, keys, applied)
+        return self._as_they_lie(family, keys, first, last, applied)
+
+    def _as_they_lie(
+        self, family: int, keys: list[bytes], first: bytes, last: bytes, applied: Applied
+    ) -> list[bytes]:
+        """`values` of keys, after reading all that the database has from one key to another."""
         stored = self._log.between(family, first, last)
         missing = [key for key in keys if key not in stored]
         if missing:

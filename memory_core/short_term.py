@@ -112,17 +112,6 @@ class TierTable:
         self.marks.extend(marks)
         self.sizes.extend(sizes)
 
-    def entry(self, row: int) -> Entry:
-        """What `put` was given for a row."""
-        return (
-            self.sequences[row],
-            self.importances[row],
-            self.stored_ns[row],
-            self.steps[row],
-            self.marks[row],
-            self.sizes[row],
-        )
-
     def taken(self, rows: list[int]) -> dict[str, npt.NDArray[Any]]:
         """Sequences, and the other columns by their names, of rows, as copies."""
         columns = {name: np.frombuffer(column, column.typecode) for name, column in self._numbers()}

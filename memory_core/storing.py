@@ -14,13 +14,13 @@ from memory_core.config import MemoryConfig
 from memory_core.errors import DatabaseError
 from memory_core.expiry import Expiry
 from memory_core.log import IDS
-from memory_core.memories import AgentMemories, entry_of, rows_of
+from memory_core.memories import AgentMemories, rows_of
 from memory_core.moving import Mover
 from memory_core.operations import KINDS, TIERS, Delete, Restore, Store
 from memory_core.payload_budget import PayloadBudget
 from memory_core.preparation import Vector
 from memory_core.reading import Applied, Place, Reader
-from memory_core.record import NO_STEP, SEQUENCE_BYTES, lower_key, lower_value, make_value, parts_of
+from memory_core.record import NO_STEP, SEQUENCE_BYTES, lower_key, lower_value, make_value
 from memory_core.results import DONE, Deleted
 from memory_core.short_term import HAS_METADATA, HAS_VECTOR, Entry
 from memory_core.tables import Tables
@@ -60,7 +60,6 @@ class Storing:
         budget: PayloadBudget,
     ) -> None:
         self._is_reproducible = vectorizer.is_reproducible
-        self._dimension = vectorizer.dimension
         self._tables = tables
         self._reader = reader
         self._mover = mover
@@ -143,6 +142,7 @@ class Storing:
                 applied.position = first + len(some) - 1
                 self._mover.make_room(agent_id, memories, _STM, applied)
             first += len(some)
+        applied.position = None
         return True
 
     def _store_some(
@@ -174,7 +174,7 @@ class Storing:
         memories.make_short().extend(state_ids, np.array(vectors), entries, held)
 
     def _record(
-        self, operation: Store, vector: Vector, sequence: int, now_ns: int
+        self, operation: Store | Restore, vector: Vector, sequence: int, stored_ns: int
     ) -> tuple[bytes, Entry]:
         """What RocksDB and the tables have of a new memory."""
         importance, metadata, payload = operation.importance, operation.metadata, operation.payload
@@ -188,7 +188,7 @@ class Storing:
             mark |= HAS_VECTOR
         value = make_value(
             sequence,
-            now_ns,
+            stored_ns,
             importance,
             payload,
             vector=written,
@@ -196,7 +196,7 @@ class Storing:
             step=step,
             metadata=metadata,
         )
-        return value, (sequence, importance, now_ns, step, mark, len(payload))
+        return value, (sequence, importance, stored_ns, step, mark, len(payload))
 
     def _take_out_of_lower(self, memories: AgentMemories, state_id: str, applied: Applied) -> None:
         place = self._reader.find(memories, state_id, applied)
@@ -205,7 +205,7 @@ class Storing:
 
     def restore(self, operation: Restore, vector: Vector, applied: Applied) -> None:
         """`store` with a time and a tier; apart from it, so that a store pays nothing for it."""
-        state_id, payload, tables = operation.state_id, operation.payload, self._tables
+        state_id, tables = operation.state_id, self._tables
         memories = tables.agents.get(operation.agent_id) or tables.agent(operation.agent_id)
         encoded, tier = state_id.encode(), TIERS.index(operation.tier)
         self._expiry.give_way(operation.agent_id, memories.prefix + encoded, state_id, applied)
@@ -217,19 +217,8 @@ class Storing:
             # scaled once more, a vector of unit length may differ in its last bits
             if float(np.abs(given - vector).max()) < _ROUNDING:
                 vector = given
-        written = operation.vector is not None or not self._is_reproducible
         tables.sequence = sequence = tables.sequence + 1
-        value = make_value(
-            sequence,
-            operation.stored_ns,
-            operation.importance,
-            payload,
-            vector=vector.tobytes() if written else None,
-            kind=_KIND_NUMBERS[operation.kind],
-            step=operation.step if operation.step is not None else NO_STEP,
-            metadata=operation.metadata,
-        )
-        entry = entry_of(parts_of(value, self._dimension))
+        value, entry = self._record(operation, vector, sequence, operation.stored_ns)
         # not held: a memory that was stored long ago is not read the more for being restored
         if tier == _STM:
             applied.put(_STM, memories.prefix + encoded, value)
