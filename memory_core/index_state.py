@@ -86,7 +86,7 @@ def write_state(
         dead,
         none[:0] if lists is None else lists.low,
         none[:0] if lists is None else lists.high,
-        none if lists is None else lists.centroids,
+        none if lists is None else lists.centroids.copy(),  # which splits move
         sizes,
         listed,
         codes,

@@ -40,6 +40,8 @@ _SUFFIX = ".snapshot"
 _LEAST_MEMORIES = 20_000
 _LEAST_CHANGES = 50_000
 _CHANGED_RATIO = 0.25
+# So many are added to an index in about a second when it is opened.
+_MOST_CHANGES = 150_000
 _CLOSING_RATIO = 0.02
 
 
@@ -79,7 +81,8 @@ class RestoredIndex:
 def is_due(lower: LowerMemories) -> bool:
     """Whether an index has changed so much that it is worth a snapshot."""
     held = len(lower.rows)
-    return held >= _LEAST_MEMORIES and lower.changes >= max(_LEAST_CHANGES, _CHANGED_RATIO * held)
+    least = min(max(_LEAST_CHANGES, _CHANGED_RATIO * held), _MOST_CHANGES)
+    return held >= _LEAST_MEMORIES and lower.changes >= least
 
 
 class Snapshots:

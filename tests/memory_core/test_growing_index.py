@@ -415,6 +415,16 @@ def test_a_state_that_is_taken_while_a_build_goes_on_holds_everything(
         assert sorted(ids) == [id_ for id_ in range(max(ids) + 1) if id_ not in (3, 777)]
 
 
+def test_a_state_stays_as_it_was_taken():
+    """Lists that are split afterwards, and ids that go, change nothing in it."""
+    index, vectors = filled(6_000, exact_below=500)
+    pieces = index.state()
+    before = [piece.tobytes() for piece in pieces]
+    index.add(np.arange(6_000, 12_000), vectors)
+    index.remove_many(np.arange(500))
+    assert [piece.tobytes() for piece in pieces] == before
+
+
 @pytest.mark.parametrize("rows", [50, 3_000])
 def test_a_state_that_is_none_is_refused(rows: int):
     """Another version or dimension, and pieces that do not fit, raise and name the pieces."""
