@@ -29,7 +29,7 @@ from harness.hosts import (
     is_tmpfs,
 )
 from harness.plan import RunPlan, with_agents
-from harness.ray_session import LOCAL, check_address, ray_session
+from harness.ray_session import LOCAL, RaySession, check_address, ray_session
 from harness.report.live import View
 from harness.rundir import SAME_NAME_MAX, RunDirectory, Status
 from harness.rundir_reader import open_run
@@ -81,8 +81,21 @@ def prepare(plan: RunPlan) -> PreparedRun:
     return PreparedRun(plan=plan, agents=plan.agents, target=target, trace=trace)
 
 
-def run(prepared: PreparedRun, directory: RunDirectory, view: View, stop: StopRequest) -> Outcome:
+def run(
+    prepared: PreparedRun,
+    directory: RunDirectory,
+    view: View,
+    stop: StopRequest,
+    session: RaySession | None = None,
+) -> Outcome:
     """Carry a run out into its directory. A run that breaks off is summed up as far as it came.
+
+    Args:
+        prepared: what `prepare` gave.
+        directory: made for it.
+        view: shows how it goes.
+        stop: asks for its end.
+        session: a connection to Ray that several runs share; None makes one for this run.
 
     Raises:
         UsageError: no cluster is at the plan's address, or the tasks do not fit on it.
@@ -96,10 +109,10 @@ def run(prepared: PreparedRun, directory: RunDirectory, view: View, stop: StopRe
     running = Steps(prepared, directory, view, stop)
     status: Status = "failed"
     try:
-        with ray_session(plan.address) as session, _databases(data_dir, directory, plan) as own:
+        with _session(plan, session) as ray, _databases(data_dir, directory, plan) as own:
             if plan.keep_data:
                 directory.write_run({"databases": str(own)})
-            status = running.carry_out(session, own)
+            status = running.carry_out(ray, own)
     except BaseException as error:
         status = "interrupted" if stop.requested else "failed"
         directory.update_status(status)
@@ -112,6 +125,12 @@ def run(prepared: PreparedRun, directory: RunDirectory, view: View, stop: StopRe
     directory.write_summary(summary)
     directory.update_status(status, problems=running.problems)
     return Outcome(status=status, summary=summary, problems=running.problems)
+
+
+def _session(
+    plan: RunPlan, shared: RaySession | None
+) -> contextlib.AbstractContextManager[RaySession]:
+    return ray_session(plan.address) if shared is None else contextlib.nullcontext(shared)
 
 
 def _judged(summary: Summary) -> Status:

@@ -21,6 +21,7 @@ import pytest
 
 import harness
 from harness import cli, ray_session, runner
+from harness.commands import measuring
 from harness.errors import RunFailedError, UsageError
 from harness.plan import RunPlan
 from harness.targets import BUILT_IN, load_target
@@ -363,7 +364,7 @@ def test_a_signal_asks_for_the_end_and_a_second_one_insists(number: signal.Signa
     """The first is taken as a wish, the second interrupts; handlers are put back afterwards."""
     before = signal.getsignal(number)
     stop = runner.StopRequest()
-    with cli._stop_on_signals(stop):
+    with measuring.stop_on_signals(stop):
         assert not stop.requested
         signal.raise_signal(number)
         assert stop.requested
@@ -377,7 +378,7 @@ def test_a_hang_up_that_is_ignored_stays_so():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         stop = runner.StopRequest()
-        with cli._stop_on_signals(stop):
+        with measuring.stop_on_signals(stop):
             signal.raise_signal(signal.SIGHUP)
         assert not stop.requested
     finally:

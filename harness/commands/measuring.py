@@ -1,0 +1,43 @@
+"""What commands that measure do around it: stop on signals, speak, exit codes."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from harness.runner import StopRequest
+
+__all__ = ["EXIT_CODES", "say", "stop_on_signals"]
+
+# by the status that a run ends with
+EXIT_CODES = {"complete": 0, "failed": 1, "invalid": 4, "interrupted": 130}
+
+
+def say(text: str) -> None:
+    """Say something on standard error, in one line."""
+    click.echo(f"harness: {' '.join(text.split())}", err=True)
+
+
+@contextlib.contextmanager
+def stop_on_signals(stop: StopRequest) -> Iterator[None]:
+    """The first Ctrl-C, SIGTERM or hang-up asks for the end, the next insists."""
+
+    def ask(_signal: int, _frame: object) -> None:
+        if stop.requested:
+            raise KeyboardInterrupt
+        stop.set()
+
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup leaves it
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, ask) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,100 @@
+"""The options that commands share: a plan's, and where results go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.plan import ARRIVALS, DURABILITIES, WORKLOADS, RunPlan
+from harness.plan_file import load_plan
+
+__all__ = ["OUTPUT_OPTIONS", "PLAN_OPTIONS", "plan_of", "with_options"]
+
+
+def _switch(name: str, text: str) -> Callable[[Any], Any]:
+    return click.option(name, type=click.Choice(["on", "off"]), default=None, help=text)
+
+
+PLAN_OPTIONS: list[Callable[[Any], Any]] = [
+    click.option("--agents", type=int, help="Concurrent agents.  [500, or the trace's own number]"),
+    click.option(
+        "--target", help="The store that is driven; see `harness targets`.  [memory_core]"
+    ),
+    click.option("--workload", help=f"What an agent does: {', '.join(WORKLOADS)}.  [standard]"),
+    click.option("--rounds", type=int, help="Rounds of each agent.  [20]"),
+    click.option("--duration", "duration_s", type=float, help="Seconds to measure, instead."),
+    click.option("--warmup", "warmup_s", type=float, help="Seconds that do not count.  [0]"),
+    click.option("--seed", type=int, help="The operations follow from it.  [1]"),
+    click.option("--mix", help="Draw operations by weight: store=1,retrieve=8,search=1."),
+    click.option("--think-time", "think_time_s", type=float, help="Pause after each operation, s."),
+    click.option("--ramp", "ramp_s", type=float, help="Seconds over which agents start.  [0]"),
+    click.option("--rate", type=float, help="Offer this many operations a second (open loop)."),
+    click.option("--arrival", help=f"How they are spaced: {' or '.join(ARRIVALS)}.  [constant]"),
+    click.option("--trace", help="File of recorded states that the agents replay."),
+    click.option("--shards", type=int, help="Shards of the store.  [one a core]"),
+    click.option("--agents-per-task", type=int, help="Agents in one Ray task.  [chosen]"),
+    _switch("--pipelining", "off: one actor call an operation.  [on]"),
+    click.option("--dimension", type=int, help="Length of the vectors.  [64]"),
+    click.option("--durability", help=f"{' or '.join(DURABILITIES)}.  [fsync]"),
+    click.option(
+        "--memory-limit",
+        "memory_limit_bytes",
+        type=int,
+        help="Bytes that a shard may hold in memory.  [no bound]",
+    ),
+    click.option("--data-dir", help="Folder for the databases.  [in the run directory]"),
+    click.option("--keep-data", is_flag=True, default=None, help="Leave the databases there."),
+    click.option(
+        "--address",
+        envvar="RAY_ADDRESS",
+        help="Ray cluster, host:port.  [$RAY_ADDRESS, else a Ray of our own]",
+    ),
+    _switch("--record", "off: no rows and no samples, only totals.  [on]"),
+    click.option("--sample-interval", "sample_interval_s", type=float, help="Seconds.  [0.2]"),
+    click.option("--deadline", "deadline_s", type=float, help="An operation fails after, s.  [30]"),
+    click.option(
+        "--plan",
+        "plan_file",
+        type=click.Path(path_type=Path),
+        help="TOML file with any of these options, or an earlier run's directory to repeat.",
+    ),
+]
+OUTPUT_OPTIONS: list[Callable[[Any], Any]] = [
+    click.option(
+        "--out",
+        type=click.Path(path_type=Path),
+        help="Run directory, new or empty.  [runs/<UTC time>-<command>]",
+    ),
+    click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON instead."),
+]
+
+
+def with_options(options: list[Callable[[Any], Any]]) -> Callable[[Any], Any]:
+    """A decorator that gives a command these options, in their order."""
+
+    def decorate(function: Any) -> Any:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def plan_of(plan_file: Path | None, options: dict[str, Any]) -> RunPlan:
+    """The plan of a file, if one is given, with the options that were given over it.
+
+    Raises:
+        UsageError: the file or an option is wrong.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in ("pipelining", "record"):
+        if name in given:
+            given[name] = given[name] == "on"
+    if isinstance(given.get("trace"), str) and given["trace"]:
+        given["trace"] = str(Path(given["trace"]).absolute())
+    if plan_file is None:
+        return RunPlan(**given)
+    return load_plan(plan_file, given)

@@ -1,0 +1,75 @@
+"""``harness run``: agents drive a store as a plan says."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.commands.measuring import EXIT_CODES, say, stop_on_signals
+from harness.commands.options import OUTPUT_OPTIONS, PLAN_OPTIONS, plan_of, with_options
+from harness.errors import HarnessError, UsageError
+from harness.plan import RunPlan
+
+if TYPE_CHECKING:
+    from harness.runner import Outcome
+
+__all__ = ["run"]
+
+
+@click.command()
+@with_options(PLAN_OPTIONS)
+@with_options(OUTPUT_OPTIONS)
+def run(plan_file: Path | None, out: Path | None, as_json: bool, **options: Any) -> int:
+    """Let concurrent agents drive a store, and say how that went."""
+    plan = plan_of(plan_file, options)
+    return _measure(plan, out, as_json)
+
+
+def _measure(plan: RunPlan, out: Path | None, as_json: bool) -> int:
+    from harness.ray_session import set_environment
+    from harness.report.live import live_view
+    from harness.rundir import RunDirectory, check_out
+
+    set_environment(plan.address)  # Ray reads it when it is imported
+    from harness.runner import StopRequest, prepare
+    from harness.runner import run as carry_out
+
+    if out is not None:
+        check_out(out)
+    out_existed = out is not None and out.exists()
+    prepared = prepare(plan)
+    directory = RunDirectory.create(out, "run")
+    stop = StopRequest()
+    try:
+        with stop_on_signals(stop), live_view() as view:
+            outcome = carry_out(prepared, directory, view, stop)
+    except UsageError:  # nothing was measured: leave things as they were
+        shutil.rmtree(directory.path, ignore_errors=True)
+        if out_existed:
+            directory.path.mkdir(exist_ok=True)
+        raise
+    except (HarnessError, KeyboardInterrupt):
+        if not as_json:
+            click.echo(directory.path)
+        raise
+    _print_outcome(outcome, directory.path, as_json)
+    return EXIT_CODES[outcome.status]
+
+
+def _print_outcome(outcome: Outcome, path: Path, as_json: bool) -> None:
+    for problem in outcome.problems:
+        say(problem)
+    if as_json:
+        click.echo((path / "summary.json").read_text(), nl=False)
+        return
+    from rich.console import Console
+
+    from harness.report.terminal import render_summary
+    from harness.rundir_reader import open_run
+
+    Console(highlight=False).print(render_summary(outcome.summary, open_run(path).run))
+    click.echo()
+    click.echo(path)
