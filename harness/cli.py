@@ -13,6 +13,7 @@ import sys
 import click
 
 import harness
+from harness.commands.bench import bench
 from harness.commands.measuring import say
 from harness.commands.run import run
 from harness.commands.store import store
@@ -74,5 +75,5 @@ def _command() -> None:
     """A load harness for agent memories: how many agents does a store carry, and at what cost?"""
 
 
-for _each in (run, store, targets):
+for _each in (run, bench, targets, store):
     _command.add_command(_each)

@@ -21,7 +21,7 @@ import errno
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -145,6 +145,7 @@ class RunDirectory:
         command: str,
         root: Path = Path("runs"),
         now: Callable[[], datetime] = _utc_now,
+        folders: Sequence[str] = FOLDERS,
     ) -> RunDirectory:
         """Make the directory and its folders, and claim it by its first ``run.json``.
 
@@ -154,6 +155,7 @@ class RunDirectory:
             command: the command's name, in the folder's name and in ``run.json``.
             root: where unnamed runs go; made when missing.
             now: gives the time of the start.
+            folders: to make in it.
 
         Raises:
             UsageError: the folder is not empty, or cannot be made or written.
@@ -169,7 +171,7 @@ class RunDirectory:
             # Made only if it is not there: of two runs that found the folder empty, one goes on.
             with (path / RUN_FILE).open("xb") as file:
                 file.write(_encode_document(run))
-            for folder in FOLDERS:
+            for folder in folders:
                 (path / folder).mkdir()
         return cls(path, run)
 

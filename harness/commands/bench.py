@@ -1,0 +1,12 @@
+"""``harness bench``: the benchmarks."""
+
+from __future__ import annotations
+
+import click
+
+__all__ = ["bench"]
+
+
+@click.group()
+def bench() -> None:
+    """Measure how a store scales with agents and memories, and what it costs."""

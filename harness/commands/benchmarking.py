@@ -1,0 +1,88 @@
+"""What commands do that measure in several steps: around `harness.benchmarks.bench.carry_out`."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.commands.measuring import EXIT_CODES, say, stop_on_signals
+from harness.errors import HarnessError, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from harness.benchmarks.bench import Bench
+
+__all__ = ["measure_in_steps"]
+
+
+def measure_in_steps(
+    command: str,
+    address: str,
+    out: Path | None,
+    *,
+    as_json: bool,
+    settings: dict[str, Any],
+    steps: Callable[[Bench], None],
+    summarise: Callable[[Path], dict[str, Any]],
+    render: Callable[[dict[str, Any]], RenderableType],
+) -> int:
+    """Carry a benchmark out, print what it says and where it is; its exit code.
+
+    Call `harness.ray_session.set_environment` before anything that loads Ray, and check the
+    plans of all steps (`harness.runner.prepare`) before this.
+
+    Args:
+        command: the name in the directory's name and in ``run.json``, such as ``bench-agents``.
+        address: of the Ray cluster.
+        out: the directory, or None for one under ``runs``.
+        as_json: print the summary as JSON instead.
+        settings: for ``run.json``: the plan of the steps, and what the benchmark was told.
+        steps: as `carry_out`.
+        summarise: as `carry_out`.
+        render: makes of the summary what is shown in the terminal.
+
+    Raises:
+        UsageError: nothing was measured; no directory is left.
+        RunFailedError: a step could not be measured.
+    """
+    import harness
+    from harness.benchmarks.bench import carry_out
+    from harness.benchmarks.bench_directory import BenchDirectory
+    from harness.hosts import harness_commit, host_facts
+    from harness.report.live import live_view
+    from harness.runner import StopRequest
+
+    existed = out is not None and out.exists()
+    directory = BenchDirectory.create(out, command)
+    host = host_facts()
+    versions = {"harness": harness.__version__, **host["packages"]}
+    directory.describe(hosts=[host], versions=versions, commit=harness_commit(), **settings)
+    stop = StopRequest()
+    try:
+        with stop_on_signals(stop), live_view() as view:
+            outcome = carry_out(directory, address, view, stop, steps, summarise)
+    except UsageError:  # nothing was measured: leave things as they were
+        shutil.rmtree(directory.path, ignore_errors=True)
+        if existed:
+            directory.path.mkdir(exist_ok=True)
+        raise
+    except (HarnessError, KeyboardInterrupt):
+        if not as_json:
+            click.echo(directory.path)
+        raise
+    for problem in outcome.problems:
+        say(problem)
+    if as_json:
+        click.echo((directory.path / "summary.json").read_text(), nl=False)
+    else:
+        from rich.console import Console
+
+        Console(highlight=False).print(render(outcome.summary))
+        click.echo()
+        click.echo(directory.path)
+    return EXIT_CODES[outcome.status]
