@@ -11,6 +11,7 @@ import asyncio
 import gc
 import os
 import time
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import uvloop
 
 from harness.agent import Counters, RunClock, live
 from harness.control import CohortReady, CohortReport
+from harness.errors import RunFailedError
 from harness.plan import RunPlan
 from harness.recorder import CountingRecorder, Recorder, RowRecorder
 from harness.sinks import LoadgenWriter, LocalSink, OpsWriter, RemoteSink, Sink
@@ -27,6 +29,7 @@ from harness.targets import load_target
 from harness.targets.base import Session
 from harness.trace import ReplaySlice
 from harness.workload import MixedAgent, ReplayAgent, StandardAgent, WorkloadAgent
+from memory_core.results import Failure
 
 __all__ = ["CohortResult", "CohortSpec", "cohort_task", "workload_agent"]
 
@@ -34,6 +37,7 @@ REPORT_INTERVAL_S = 0.25
 WRITE_CHECK_INTERVAL_S = 0.25
 FLUSH_INTERVAL_S = 1.0
 LAG_INTERVAL_S = 0.01
+PRELOAD_TOGETHER = 1_000
 _GC_THRESHOLDS = (100_000, 50, 100)
 
 
@@ -107,6 +111,7 @@ class _Cohort:
         target = load_target(plan.target)
         connection: bytes = await self._control.connection.remote()
         session = await target.connect(plan, connection, spec.cohort)
+        await self._preload(workloads, session)
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
@@ -137,6 +142,22 @@ class _Cohort:
             failed_agents=failed,
             error=self._error,
         )
+
+    async def _preload(self, workloads: list[WorkloadAgent], session: Session) -> None:
+        """Store what is to be there before the start, much of it at once."""
+        agents, states = self._spec.agents, self._plan.preload
+        stores = (
+            store
+            for number, workload in enumerate(workloads, self._spec.first)
+            for store in workload.preload(
+                states * (number + 1) // agents - states * number // agents
+            )
+        )
+        while some := list(islice(stores, PRELOAD_TOGETHER)):
+            for answer in await asyncio.gather(*map(session.submit, some)):
+                if isinstance(answer.result, Failure):
+                    reason = answer.result.exception()
+                    raise RunFailedError(f"--preload: a state could not be stored: {reason}")
 
     async def _live(
         self, workloads: list[WorkloadAgent], session: Session, recorder: Recorder

@@ -22,6 +22,7 @@ DURABILITIES = ("fsync", "os")
 DEFAULT_ROUNDS = 20
 MAX_AGENTS = 10_000_000
 MAX_ROUNDS = 1_000_000_000
+MAX_PRELOAD = 1_000_000_000
 MAX_TIME_S = 366 * 86_400
 MIN_RATE_OPS_S, MAX_RATE_OPS_S = 1e-6, 1e9
 MAX_WEIGHT = 1_000_000
@@ -51,6 +52,7 @@ class RunPlan:
         agents: concurrent agents; None is the trace's own number, else 500.
         target: name of the store that is driven.
         workload: what an agent does; see `harness.workload`.
+        preload: states that the agents together store before the start, which count nowhere.
         rounds: how often each agent repeats it; None with ``duration_s`` or a trace.
         duration_s: for how long agents go on instead.
         warmup_s: agents work this long before anything counts.
@@ -83,6 +85,7 @@ class RunPlan:
     agents: int | None = None
     target: str = "memory_core"
     workload: str = "standard"
+    preload: int = 0
     rounds: int | None = None
     duration_s: float | None = None
     warmup_s: float = 0.0
@@ -127,6 +130,7 @@ class RunPlan:
 
 _INTEGERS = (
     "agents",
+    "preload",
     "rounds",
     "seed",
     "shards",
@@ -194,6 +198,7 @@ _MOST = {
     "agents": MAX_AGENTS,
     "agents_per_task": MAX_AGENTS,
     "rounds": MAX_ROUNDS,
+    "preload": MAX_PRELOAD,
     "dimension": 65_536,
     "shards": 10_000,
     "memory_limit_bytes": 2**50,
@@ -209,7 +214,7 @@ def _check_ranges(plan: RunPlan) -> None:
         value = getattr(plan, name)
         if value is not None and value <= 0:
             raise UsageError(option_name(name), f"must be above 0, not {_shown(value)}")
-    for name in ("warmup_s", "think_time_s", "ramp_s"):
+    for name in ("preload", "warmup_s", "think_time_s", "ramp_s"):
         if getattr(plan, name) < 0:
             raise UsageError(option_name(name), f"must be 0 or more, not {getattr(plan, name)}")
     for name, most in _MOST.items():
@@ -248,6 +253,8 @@ def _check_together(plan: RunPlan) -> None:
             "--record",
             "off contradicts --rate: whether the schedule was kept is known from what is recorded",
         )
+    if plan.preload and plan.trace is not None:
+        raise UsageError("--preload", "contradicts --trace: a trace has its own states")
     if plan.mix is not None and plan.trace is not None:
         raise UsageError("--mix", "contradicts --trace: a trace is replayed in its own order")
     if plan.duration_s is not None and plan.ramp_s > plan.duration_s + plan.warmup_s:

@@ -34,6 +34,7 @@ __all__ = ["PreparedRun", "Steps", "StopRequest", "check_ranges"]
 POLL_INTERVAL_S = 0.25
 _BARRIER_S = 60.0
 _BARRIER_S_A_COHORT = 3.0
+_BARRIER_S_A_PRELOADED_STATE = 0.01
 _STOP_GRACE_S = 40.0
 
 
@@ -170,7 +171,9 @@ class Steps:
 
     def _gather(self, controller: Controller, cohorts: Cohorts, expected: int) -> None:
         """Wait until every cohort is at the barrier."""
-        deadline = time.monotonic() + _BARRIER_S + _BARRIER_S_A_COHORT * expected
+        allowed_s = _BARRIER_S + _BARRIER_S_A_COHORT * expected
+        allowed_s += _BARRIER_S_A_PRELOADED_STATE * self.plan.preload
+        deadline = time.monotonic() + allowed_s
         while not self._stop.requested:
             snapshot = controller.snapshot()
             if len(snapshot.ready) >= expected:

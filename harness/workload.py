@@ -38,6 +38,7 @@ SEARCH_K = 5
 _MIX_OPERATIONS = STATES + RETRIEVES + SEARCHES
 _WARMUP_STREAM = 1 << 62
 _MIX_STREAM = 1 << 61
+_PRELOAD_STREAM = 1 << 60
 _MIX_MEMORY = 1_000  # states of its own that an agent remembers the ids of
 
 _Operation = Store | Retrieve | Search
@@ -49,6 +50,9 @@ class WorkloadAgent(Protocol):
     @property
     def agent_id(self) -> str:
         """The id under which it stores."""
+
+    def preload(self, count: int) -> list[Store]:
+        """So many stores for before the start; asked for once, before any round."""
 
     def round(self, number: int, *, warmup: bool = False) -> list[_Operation]:
         """The operations of a round; none when the agent has no more to do."""
@@ -65,8 +69,13 @@ class StandardAgent:
     def __init__(self, seed: int, agent: int) -> None:
         self.agent_id = agent_id(agent)
         self._agent = agent
+        self._seed = seed
         self._forager = Forager(seed, agent)
         self._warmup_forager = Forager(seed, agent + _WARMUP_STREAM)
+
+    def preload(self, count: int) -> list[Store]:
+        """So many stores under ids of their own."""
+        return _preload(self._seed, self._agent, f"preload_{self._agent}_", count)
 
     def round(self, number: int, *, warmup: bool = False) -> list[_Operation]:
         """Round ``number``, from 0; rounds are asked for in their order."""
@@ -102,6 +111,11 @@ class MixedAgent:
         }
         self._stored = {False: 0, True: 0}
 
+    def preload(self, count: int) -> list[Store]:
+        """So many stores of states that the measured rounds will retrieve."""
+        self._stored[False] = count
+        return _preload(self._seed, self._agent, f"state_{self._agent}_", count)
+
     def round(self, number: int, *, warmup: bool = False) -> list[_Operation]:
         """Round ``number``, from 0; rounds are asked for in their order."""
         forager, stream = self._walks[warmup]
@@ -136,6 +150,11 @@ class ReplayAgent:
         self._replay = replay
         self._states = {False: replay.iter_states(agent), True: replay.iter_states(agent)}
 
+    def preload(self, count: int) -> list[Store]:
+        """Nothing: a trace has its own states, and a plan asks for one of the two."""
+        del count
+        return []
+
     def round(self, number: int, *, warmup: bool = False) -> list[_Operation]:
         """Round ``number``, from 0, asked for in order; empty once the states have run out."""
         taken = list(islice(self._states[warmup], STATES))
@@ -146,6 +165,14 @@ class ReplayAgent:
             name = recorded if recorded is not None else f"state_{self._agent}_{first + position}"
             stores.append(Store.of(own, f"warmup_{name}" if warmup else name, state))
         return _round(stores)
+
+
+def _preload(seed: int, agent: int, prefix: str, count: int) -> list[Store]:
+    own, forager = agent_id(agent), Forager(seed, agent + _PRELOAD_STREAM)
+    return [
+        Store(own, f"{prefix}{place}", pack(state))
+        for place, state in enumerate(forager.walk(0, count))
+    ]
 
 
 def _round(stores: list[Store]) -> list[_Operation]:

@@ -24,6 +24,7 @@ PLAN_OPTIONS: list[Callable[[Any], Any]] = [
         "--target", help="The store that is driven; see `harness targets`.  [memory_core]"
     ),
     click.option("--workload", help=f"What an agent does: {', '.join(WORKLOADS)}.  [standard]"),
+    click.option("--preload", type=int, help="States stored before the start.  [0]"),
     click.option("--rounds", type=int, help="Rounds of each agent.  [20]"),
     click.option("--duration", "duration_s", type=float, help="Seconds to measure, instead."),
     click.option("--warmup", "warmup_s", type=float, help="Seconds that do not count.  [0]"),

@@ -149,3 +149,11 @@ def test_mix_takes_text_or_a_table():
     expected = {"store": 1.0, "retrieve": 8.0, "search": 0.0}
     assert parse_mix("store=1, retrieve = 8") == expected
     assert parse_mix({"retrieve": 8, "store": 1}) == expected
+
+
+def test_states_before_the_start_contradict_a_trace():
+    """A trace has its own states, and a number below zero is none."""
+    with pytest.raises(UsageError, match="--preload.*--trace"):
+        RunPlan(preload=5, trace="t.parquet")
+    with pytest.raises(UsageError, match="--preload.*0 or more"):
+        RunPlan(preload=-1)

@@ -123,8 +123,9 @@ def replayed(folder: Path) -> Ran:
 
 @pytest.fixture(scope="session")
 def embedded(folder: Path) -> Ran:
-    """In process, warmed up, drawn by weight."""
-    arguments = "--target embedded --agents 8 --rounds 20 --warmup 0.5 --mix store=1,retrieve=3"
+    """In process, states there from the start, warmed up, drawn by weight."""
+    arguments = "--target embedded --agents 8 --rounds 20 --warmup 0.5 --preload 1001"
+    arguments += " --mix store=1,retrieve=3"
     return ran(folder, *arguments.split(), name="embedded")
 
 
@@ -432,6 +433,14 @@ def test_warm_up_is_kept_out_of_every_figure(open_loop: Ran, embedded: Ran, unre
         ]
     assert embedded.summary["operations"] == 8 * 20 * 18
     assert unrecorded.summary["duration_s"] == pytest.approx(1.5, rel=0.3)
+
+
+def test_states_that_were_there_before_are_found_and_have_no_rows(embedded: Ran):
+    """A mix retrieves them, and no figure has their stores in it."""
+    summary = embedded.summary
+    assert summary["outcomes"]["ok"] == summary["operations"]
+    stores = summary["store"]["count"]
+    assert 0 < stores < 0.35 * summary["operations"]
 
 
 def test_an_embedded_run_has_no_shards(embedded: Ran):

@@ -268,3 +268,27 @@ def test_the_recorded_trace_can_be_replayed():
         assert stored
         assert {one.state_id for one in done if isinstance(one, Retrieve)} <= stored
         assert {one.agent_id for one in done} == {trace.agent_id(number)}
+
+
+@pytest.mark.parametrize("agent", [StandardAgent(5, 3), MixedAgent(5, 3, MIX)])
+def test_what_is_stored_before_the_start_is_under_ids_of_its_own(agent: WorkloadAgent):
+    """No round stores under an id that was preloaded, and the rounds' states are the same."""
+    fresh = type(agent)(5, 3, *([MIX] if isinstance(agent, MixedAgent) else []))
+    preloaded = agent.preload(40)
+    assert len({store.state_id for store in preloaded}) == 40
+    assert {store.agent_id for store in preloaded} == {agent_id(3)}
+    stored = [one for one in operations(agent, 5) if isinstance(one, Store)]
+    assert not {one.state_id for one in stored} & {one.state_id for one in preloaded}
+    if isinstance(agent, StandardAgent):
+        assert encoded(stored) == encoded(
+            one for one in operations(fresh, 5) if isinstance(one, Store)
+        )
+
+
+def test_a_mix_finds_what_was_stored_before_the_start():
+    """With states there from the start nothing else need be stored, and each id asked for is."""
+    agent = MixedAgent(5, 3, {"store": 0.0, "retrieve": 1.0, "search": 0.0})
+    ids = {store.state_id for store in agent.preload(40)}
+    asked = operations(agent, 20)
+    assert {type(one) for one in asked} == {Retrieve}
+    assert {one.state_id for one in asked} == ids
