@@ -153,7 +153,7 @@ def test_mix_takes_text_or_a_table():
 
 def test_states_before_the_start_contradict_a_trace():
     """A trace has its own states, and a number below zero is none."""
-    with pytest.raises(UsageError, match="--preload.*--trace"):
+    with pytest.raises(UsageError, match=r"--preload.*--trace"):
         RunPlan(preload=5, trace="t.parquet")
-    with pytest.raises(UsageError, match="--preload.*0 or more"):
+    with pytest.raises(UsageError, match=r"--preload.*0 or more"):
         RunPlan(preload=-1)
