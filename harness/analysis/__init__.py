@@ -6,7 +6,7 @@ prints, or sees a live object of a run.
 
 from __future__ import annotations
 
-from harness.analysis.paths import summary_paths, summary_value
+from harness.analysis.paths import summary_path, summary_paths, summary_value
 from harness.analysis.summary import Summary, summarise
 
-__all__ = ["Summary", "summarise", "summary_paths", "summary_value"]
+__all__ = ["Summary", "summarise", "summary_path", "summary_paths", "summary_value"]

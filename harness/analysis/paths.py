@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.errors import UsageError
 
-__all__ = ["summary_paths", "summary_value"]
+__all__ = ["summary_path", "summary_paths", "summary_value"]
 
 _NEAR_MAX = 3
 
@@ -24,9 +24,22 @@ def summary_value(summary: Mapping[str, Any], path: str) -> int | float | None:
         UsageError: the summary has no such figure; names those with a similar path.
     """
     known = dict(_figures(summary, ""))
+    return known[_found(known, path)]
+
+
+def summary_path(summary: Mapping[str, Any], path: str) -> str:
+    """Give a figure's whole path: ``all.p99_ms`` for ``p99_ms``.
+
+    Raises:
+        UsageError: as for `summary_value`.
+    """
+    return _found(dict(_figures(summary, "")), path)
+
+
+def _found(known: Mapping[str, Any], path: str) -> str:
     for candidate in (path, f"all.{path}"):
         if candidate in known:
-            return known[candidate]
+            return candidate
     group = sorted(name for name in known if name.startswith(f"{path}."))
     if group:
         shown = ", ".join(group[:_NEAR_MAX])
