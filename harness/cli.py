@@ -1,8 +1,8 @@
 """The command ``harness``: parse, build a plan, call one function, map errors to exit codes.
 
-Exit codes: 0 done; 1 failed; 2 wrong usage; 4 the run is INVALID; 130 interrupted. Progress goes
-to standard error; the last line on standard output is the run directory, or with ``--json`` the
-summary is all there is.
+Exit codes: 0 done; 1 failed; 2 wrong usage; 3 a threshold was breached; 4 the run is INVALID; 130
+interrupted. Progress goes to standard error; the last line on standard output is the run
+directory, or with ``--json`` the summary is all there is.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import click
 from harness.plan import ARRIVALS, DURABILITIES, WORKLOADS, RunPlan
 from harness.plan_file import load_plan
 
-__all__ = ["OUTPUT_OPTIONS", "PLAN_OPTIONS", "plan_of", "with_options"]
+__all__ = ["OUTPUT_OPTIONS", "PLAN_OPTIONS", "THRESHOLD_OPTIONS", "plan_of", "with_options"]
 
 
 def _switch(name: str, text: str) -> Callable[[Any], Any]:
@@ -27,9 +27,6 @@ PLAN_OPTIONS: list[Callable[[Any], Any]] = [
     click.option("--preload", type=int, help="States stored before the start.  [0]"),
     click.option("--rounds", type=int, help="Rounds of each agent.  [20]"),
     click.option("--duration", "duration_s", type=float, help="Seconds to measure, instead."),
-    click.option(
-        "--whole-rounds", is_flag=True, default=None, help="Finish rounds when that time is up."
-    ),
     click.option("--warmup", "warmup_s", type=float, help="Seconds that do not count.  [0]"),
     click.option("--seed", type=int, help="The operations follow from it.  [1]"),
     click.option("--mix", help="Draw operations by weight: store=1,retrieve=8,search=1."),
@@ -73,6 +70,21 @@ OUTPUT_OPTIONS: list[Callable[[Any], Any]] = [
         help="Run directory, new or empty.  [runs/<UTC time>-<command>]",
     ),
     click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON instead."),
+]
+THRESHOLD_OPTIONS: list[Callable[[Any], Any]] = [
+    click.option(
+        "--threshold",
+        "thresholds",
+        multiple=True,
+        metavar="FIGURE<LIMIT",
+        help="Exit with 3 unless a figure of the summary keeps to a limit: 'search.p99_ms<20', "
+        "'throughput_ops_s>=5e4', 'failed<1%'. May be given several times.",
+    ),
+    click.option(
+        "--junit",
+        type=click.Path(path_type=Path),
+        help="Write the verdicts to this file as JUnit XML, for a CI server.",
+    ),
 ]
 
 

@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.commands.measuring import EXIT_CODES, say, stop_on_signals
-from harness.commands.options import OUTPUT_OPTIONS, PLAN_OPTIONS, plan_of, with_options
+from harness.commands.judging import Judge
+from harness.commands.measuring import say, stop_on_signals
+from harness.commands.options import (
+    OUTPUT_OPTIONS,
+    PLAN_OPTIONS,
+    THRESHOLD_OPTIONS,
+    plan_of,
+    with_options,
+)
 from harness.errors import HarnessError, UsageError
 from harness.plan import RunPlan
 
@@ -21,14 +28,24 @@ __all__ = ["run"]
 
 @click.command()
 @with_options(PLAN_OPTIONS)
+@with_options(THRESHOLD_OPTIONS)
 @with_options(OUTPUT_OPTIONS)
-def run(plan_file: Path | None, out: Path | None, as_json: bool, **options: Any) -> int:
+def run(
+    plan_file: Path | None,
+    out: Path | None,
+    as_json: bool,
+    thresholds: tuple[str, ...],
+    junit: Path | None,
+    **options: Any,
+) -> int:
     """Let concurrent agents drive a store, and say how that went."""
+    judge = Judge.asked(thresholds, junit)
     plan = plan_of(plan_file, options)
-    return _measure(plan, out, as_json)
+    judge.check(recorded=plan.record)
+    return _measure(plan, judge, out, as_json)
 
 
-def _measure(plan: RunPlan, out: Path | None, as_json: bool) -> int:
+def _measure(plan: RunPlan, judge: Judge, out: Path | None, as_json: bool) -> int:
     from harness.ray_session import set_environment
     from harness.report.live import live_view
     from harness.rundir import RunDirectory, check_out
@@ -51,12 +68,14 @@ def _measure(plan: RunPlan, out: Path | None, as_json: bool) -> int:
         if out_existed:
             directory.path.mkdir(exist_ok=True)
         raise
-    except (HarnessError, KeyboardInterrupt):
+    except (HarnessError, KeyboardInterrupt) as error:
+        judge.tell_failure(directory.path, str(error) or "The run was interrupted.")
         if not as_json:
             click.echo(directory.path)
         raise
+    outcome = judge.judge(directory, outcome)
     _print_outcome(outcome, directory.path, as_json)
-    return EXIT_CODES[outcome.status]
+    return judge.finish(directory.path, outcome)
 
 
 def _print_outcome(outcome: Outcome, path: Path, as_json: bool) -> None:
@@ -64,6 +83,9 @@ def _print_outcome(outcome: Outcome, path: Path, as_json: bool) -> None:
         say(problem)
     if as_json:
         click.echo((path / "summary.json").read_text(), nl=False)
+        for one in outcome.summary.get("thresholds", []):
+            if one["verdict"] == "breached":
+                say(f"breached: {one['sentence']}")
         return
     from rich.console import Console
 

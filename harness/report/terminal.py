@@ -1,4 +1,4 @@
-"""The summary of a run in a terminal: verdicts first, then figures, then what limited it.
+"""The summary of a run in a terminal: verdicts first, then figures, what limited it, thresholds.
 
 Figures come from the summary as it is; nothing is computed here but a rate by operation. An
 INVALID run has its times withheld: what a broken schedule measured is no figure of the store.
@@ -16,6 +16,7 @@ from rich.text import Text
 
 from harness.report import figures
 from harness.report.grid import Column, Grid
+from harness.report.thresholds import render_thresholds
 from harness.schema import OPERATIONS, ROLES
 
 __all__ = ["render_summary"]
@@ -55,6 +56,8 @@ def render_summary(summary: Mapping[str, Any], run: Mapping[str, Any]) -> Render
     if any(summary["resources"][role]["processes"] for role in ROLES):
         blocks += [Text(), _resources(summary)]
     blocks += [Text(), _indented(Text(figures.plain(summary["limit"]["sentence"]), "bold"))]
+    if summary.get("thresholds"):
+        blocks += [Text(), render_thresholds(summary["thresholds"])]
     return Group(*blocks)
 
 

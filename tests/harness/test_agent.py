@@ -272,27 +272,6 @@ def test_a_duration_ends_a_closed_loop():
     assert len(rows.rows) > 4
 
 
-def test_whole_rounds_are_finished_when_the_time_is_up():
-    """Every agent ends with a round's last operation; it begins none after the end."""
-    rows, clock, _ = lived(RunPlan(agents=3, duration_s=0.05, whole_rounds=True))
-    for number in range(3):
-        mine = rows.of(number)
-        assert len(mine) >= 18
-        assert len(mine) % 18 == 0
-        assert all(row.started < clock.last_round_ns for row in mine[18::18])
-        assert mine[-1].finished >= clock.last_round_ns
-
-
-def test_a_round_that_takes_longer_than_the_time_is_finished_once():
-    """With whole rounds a slow agent has one, and not a part of one."""
-
-    async def answer(_: Any) -> Any:
-        return await asyncio.sleep(0.005, DONE)
-
-    rows, _, _ = lived(RunPlan(agents=2, duration_s=0.01, whole_rounds=True), Session(answer))
-    assert [len(rows.of(number)) for number in range(2)] == [18, 18]
-
-
 @pytest.mark.parametrize(
     "given",
     [
@@ -301,7 +280,6 @@ def test_a_round_that_takes_longer_than_the_time_is_finished_once():
         {"rate": 1e5},
         {"ramp_s": 600.0},
         {"warmup_s": 600.0},
-        {"whole_rounds": True},
         {},
     ],
     ids=str,

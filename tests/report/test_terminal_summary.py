@@ -142,3 +142,16 @@ def test_an_open_loop_shows_what_was_carried(summary, shown):
     summary["schedule"] |= {"offered_rate_ops_s": 1_000.0, "achieved_rate_ops_s": 812.4}
     lines = shown(render_summary(summary, {"plan": PLAN}))
     assert "open loop, 812 of 1,000 operations/s" in lines[1]
+
+
+def test_thresholds_come_last_passed_or_breached(summary, shown):
+    """What decides on the exit code is next to the end, in a line each."""
+    summary["thresholds"] = [
+        {"verdict": "passed", "sentence": "failed is 0, which is < 1."},
+        {"verdict": "breached", "sentence": "search.p99_ms is 31, and had to be < 20."},
+    ]
+    lines = shown(render_summary(summary, {}))
+    assert [line.split(maxsplit=1) for line in lines[-2:]] == [
+        ["passed", "failed is 0, which is < 1."],
+        ["breached", "search.p99_ms is 31, and had to be < 20."],
+    ]
