@@ -19,6 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from harness.analysis.agents import agent_spans, merge_spans
+from harness.analysis.per_second import PerSecond
 from harness.rundir_reader import FileMetadata
 from harness.schema import OUTCOMES, PHASES
 
@@ -78,6 +79,7 @@ class MeasuredRows:
         cohort_windows: first due to last finished by cohort, on the cohort's own clock.
         spans: when each agent began and ended (`harness.analysis.agents.SPANS_SCHEMA`).
         shard_busy_s: by shard, the summed service time of its batches in seconds.
+        per_second: operations by the second on the wall clock in which they ended.
     """
 
     operations: int = 0
@@ -87,6 +89,7 @@ class MeasuredRows:
     cohort_windows: dict[int, Window] = field(default_factory=dict)
     spans: pa.Table = field(default_factory=lambda: merge_spans([]))
     shard_busy_s: Counter[int] = field(default_factory=Counter)
+    per_second: PerSecond = field(default_factory=PerSecond)
     _parts: dict[str, list[npt.NDArray[np.generic]]] = field(default_factory=dict)
 
     def column(self, name: str) -> npt.NDArray[np.generic]:
@@ -145,6 +148,7 @@ def _add_file(rows: MeasuredRows, table: pa.Table, metadata: FileMetadata, with_
         rows.keep("lag", started - scheduled)
     _add_outcomes(rows, table)
     _add_shard_busy(rows, table)
+    rows.per_second.add(metadata.start_wall_ns + finished, finished - scheduled)
     last_ns = int(finished.max())
     on_cohort = Window(int(scheduled.min()), last_ns)
     known = rows.cohort_windows.get(metadata.cohort, on_cohort)

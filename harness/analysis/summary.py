@@ -21,6 +21,7 @@ from harness.analysis.latency import latency_figures
 from harness.analysis.limits import Utilisation, what_limited
 from harness.analysis.resources import NODE, resource_figures
 from harness.analysis.rows import COLUMNS, TIMES, MeasuredRows, read_measured
+from harness.analysis.steady import run_steady
 from harness.analysis.validity import Validity, validity
 from harness.analysis.verdicts import verdicts
 from harness.rundir_reader import RunReader
@@ -71,8 +72,14 @@ def summarise_rows(
     summary["schedule"] = _schedule(rows, plan.get("rate"), believed)
     limit = what_limited(_utilisation(rows, summary, plan))
     summary["limit"] = {"kind": limit.kind, "sentence": limit.sentence}
+    summary["steady"] = run_steady(rows)
     summary["verdicts"] = verdicts(
-        believed, limit, summary["outcomes"], status=run.get("status"), damaged_files=damaged_files
+        believed,
+        limit,
+        summary["outcomes"],
+        steady=summary["steady"],
+        status=run.get("status"),
+        damaged_files=damaged_files,
     )
     return summary
 

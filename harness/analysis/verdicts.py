@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.analysis.limits import Limit
+from harness.analysis.steady import Steady
 from harness.analysis.validity import Validity
 from harness.schema import SUCCESSES
 
@@ -25,6 +26,7 @@ def verdicts(
     limit: Limit,
     outcomes: Mapping[str, int],
     *,
+    steady: Steady,
     status: str | None,
     damaged_files: int,
 ) -> list[Verdict]:
@@ -34,18 +36,20 @@ def verdicts(
         believed: whether the load generator kept its schedule.
         limit: what limited the run.
         outcomes: how many operations had each outcome.
+        steady: whether the run settled.
         status: of ``run.json``; None or ``running`` when the run has not ended.
         damaged_files: files of the run directory that could not be read whole.
 
     Returns:
-        One verdict for each of validity, completion, failures, limit and damaged_files, the
-        most serious first.
+        One verdict for each of validity, completion, failures, limit, steady and damaged_files,
+        the most serious first.
     """
     found = [
         _validity(believed),
         _completion(status),
         _failures(outcomes),
         _limit(limit),
+        _steady(steady),
         _damage(damaged_files),
     ]
     return sorted(found, key=lambda one: VERDICTS.index(one["verdict"]))
@@ -92,6 +96,12 @@ def _failures(outcomes: Mapping[str, int]) -> Verdict:
 def _limit(limit: Limit) -> Verdict:
     verdict = "warning" if limit.kind == "load_generator" else "ok"
     return _verdict("limit", verdict, limit.sentence)
+
+
+def _steady(steady: Steady) -> Verdict:
+    """A run that never settled did what it was asked to: read the sentence before the figures."""
+    verdict = "warning" if steady["settled"] is False else "ok"
+    return _verdict("steady", verdict, steady["sentence"])
 
 
 def _damage(damaged_files: int) -> Verdict:

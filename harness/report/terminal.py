@@ -51,6 +51,9 @@ def render_summary(summary: Mapping[str, Any], run: Mapping[str, Any]) -> Render
     """
     invalid = _invalid(summary)
     blocks: list[RenderableType] = [*_headlines(summary, invalid), _what_ran(summary, run)]
+    # Of a run that never settled the headlines have told; what is no warm-up needs no words.
+    if summary["steady"]["warmup_s"]:
+        blocks.append(_indented(Text(figures.plain(summary["steady"]["sentence"]), "dim")))
     if summary["operations"] and summary["all"]["count"] and not invalid:
         blocks += [Text(), _times(summary)]
     if any(summary["resources"][role]["processes"] for role in ROLES):

@@ -155,3 +155,11 @@ def test_thresholds_come_last_passed_or_breached(summary, shown):
         ["passed", "failed is 0, which is < 1."],
         ["breached", "search.p99_ms is 31, and had to be < 20."],
     ]
+
+
+def test_found_warm_up_is_told_below_what_ran(summary, shown):
+    """A run that took a while to settle says how long; one that was steady throughout does not."""
+    sentence = "The run settled after 20 s, by throughput; that time is in the figures."
+    assert not any("settled" in line for line in shown(render_summary(summary, {})))
+    summary["steady"] = {"settled": True, "warmup_s": 20.0, "sentence": sentence}
+    assert any(sentence in line for line in shown(render_summary(summary, {})))
