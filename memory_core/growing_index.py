@@ -76,6 +76,11 @@ class GrowingIndex:
         lists = None if self._growth is None else self._growth.lists
         return 0.0 if lists is None else lists.score_error(query)
 
+    def score_deviation(self, query: Floats) -> float:
+        """The standard deviation of what the scores of a query, a unit vector, are off by."""
+        lists = None if self._growth is None else self._growth.lists
+        return 0.0 if lists is None else lists.score_deviation(query)
+
     @property
     def is_building(self) -> bool:
         """Whether a build is under way."""

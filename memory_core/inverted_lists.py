@@ -16,6 +16,7 @@ to make room for more. Not thread-safe.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -124,6 +125,7 @@ class InvertedLists:
         self.centroids = np.ascontiguousarray(centroids, np.float32)
         self.slots = min(8 * lists + 64, 2 * lists + 1_024)
         self.low, self.high = low, high
+        self._deviations = (high - low) / (_STEPS * math.sqrt(12))
         self.sizes: Ints = np.zeros(lists, np.int64)
         self.capacities: Ints = np.zeros(lists, np.int64)
         self._quantiser: Any = faiss.IndexFlatIP(self._dimension)
@@ -171,6 +173,15 @@ class InvertedLists:
     def score_error(self, query: Floats) -> float:
         """What the score of a query (dim,) may be off by: half a step in each dimension."""
         return float(np.abs(query) @ (self.high - self.low)) / (2 * _STEPS)
+
+    def score_deviation(self, query: Floats) -> float:
+        """The standard deviation of what the score of a query (dim,) is off by.
+
+        What rounding leaves is taken to be spread evenly over a step, and independently so in
+        each dimension: a step's width over the square root of 12.
+        """
+        widths = query * self._deviations
+        return math.sqrt(float(widths.dot(widths)))
 
     def assign(self, vectors: Floats) -> Ints:
         """The list of each of vectors (n, dim), contiguous: (n,) int64. Safe beside anything."""

@@ -24,9 +24,13 @@ from memory_core.short_term import TierTable
 __all__ = ["Candidate", "by_similarity", "nearest"]
 
 _STM = 0
-# More than k are ranked again, since codes put some in the wrong order.
+# More than k are asked of the index, since codes put some in the wrong order.
 _MORE = 6
 _MORE_RATIO = 0.25
+_MOST_MORE = 800
+# So many more than k are read at first, and others as long as they may belong to the k best.
+_FIRST_MORE = 2
+_MARGIN = 3.0
 # What sums of floats may differ from each other besides.
 _ROUNDING = 1e-5
 _FIRST_DEPTH = 32
@@ -39,6 +43,8 @@ Vector = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 # score, place, whether the score is of the full vector
 _Found = tuple[float, Place, bool]
+# score by the full vector, place, id and state where they had to be read
+_Ranked = tuple[float, Place, tuple[str, bytes] | None]
 
 
 class Candidate(NamedTuple):
@@ -78,38 +84,108 @@ def nearest(
     if _STM in tiers:
         scores, rows = searcher.search(memories.make_short().index, query, k)
         found += [(score, (_STM, row), True) for score, row in zip(scores, rows, strict=True)]
-    depth = k
     lower = memories.lower
     if lower is not None and any(tiers):
-        if not lower.index.is_exact:
-            depth = _more(k)
         among = None
         if sum(lower.rows.held[tier] for tier in tiers if tier) < len(lower.rows):
             among = lower.rows.sequences(max(tiers))
-        below = _of_index(lower, query, depth, among)
-        if depth == k and below and not below[0][2]:  # a build has ended since it was asked
-            depth = _more(k)
-            below = _of_index(lower, query, depth, among)
-        found += below
+        below = _Below(lower, query, among)
+        coded = below.first(k)
+        if coded and not coded[0][2]:
+            ranked = _ranked(reader, memories, found, coded, below, query, k, applied)
+            return _hits(reader, memories, ranked, applied)
+        found += coded
     found.sort(key=_score, reverse=True)
-    if depth == k:
-        chosen = found[:k]
-        places = [place for _, place, _ in chosen]
-        states = reader.states(memories, places, applied, hold=True)
-        reader.accesses.note(memories, places)
-        return [
-            Hit(state_id, score, TIERS[place[0]], payload)
-            for (score, place, _), (state_id, payload) in zip(chosen, states, strict=True)
-        ]
-    ranked = _ranked_again(reader, memories, found[:depth], query, applied)[:k]
+    ranked = [(score, place, None) for score, place, _ in found[:k]]
+    return _hits(reader, memories, ranked, applied)
+
+
+def _hits(
+    reader: Reader, memories: AgentMemories, ranked: list[_Ranked], applied: Applied
+) -> list[Hit]:
+    places = [place for _, place, _ in ranked]
     unread = [place for _, place, record in ranked if record is None]
     read = dict(zip(unread, reader.states(memories, unread, applied, hold=True), strict=True))
     hits = []
     for score, place, record in ranked:
         state_id, payload = record or read[place]
         hits.append(Hit(state_id, score, TIERS[place[0]], payload))
-    reader.accesses.note(memories, [place for _, place, _ in ranked])
+    reader.accesses.note(memories, places)
     return hits
+
+
+class _Below:
+    """What the approximate index of the lower tiers finds, a little and then more of it."""
+
+    def __init__(self, lower: LowerMemories, query: Vector, among: Ints | None) -> None:
+        self._lower, self._query, self._among = lower, query, among
+        self._depth = self._most = 0
+        self._is_all = False
+        self._lowest = 0.0
+
+    def may_have(self, floor: float) -> bool:
+        """Whether something that was not found yet may have a score above the floor."""
+        return not self._is_all and self._lowest > floor
+
+    def first(self, k: int) -> list[_Found]:
+        """The nearest k, and some more if their scores are of codes."""
+        self._most = k + _MOST_MORE
+        self._depth = k if self._lower.index.is_exact else k + max(_MORE, int(_MORE_RATIO * k))
+        found = self._search()
+        if self._depth == k and found and not found[0][2]:  # a build has ended since it was asked
+            return self.more()
+        return found
+
+    def more(self) -> list[_Found]:
+        """What the index finds when it is asked for several times as many."""
+        self._depth = min(_DEPTH_GROWTH * self._depth, self._most)
+        return self._search()
+
+    def _search(self) -> list[_Found]:
+        found = _of_index(self._lower, self._query, self._depth, self._among)
+        self._is_all = len(found) < self._depth or self._depth >= self._most
+        self._lowest = found[-1][0] if found else 0.0
+        return found
+
+
+def _ranked(
+    reader: Reader,
+    memories: AgentMemories,
+    exact: list[_Found],
+    coded: list[_Found],
+    below: _Below,
+    query: Vector,
+    k: int,
+    applied: Applied,
+) -> list[_Ranked]:
+    """The k best by their full vectors, of what is exact and what scores of codes put first.
+
+    A code's score is off by some thousandths. So candidates are read until the next one would
+    have to be off by more than `_MARGIN` standard deviations to be among the k best: a few where
+    scores lie apart, hundreds where many memories are nearly alike.
+    """
+    margin = 0.0
+    if memories.lower is not None:
+        margin = _MARGIN * memories.lower.index.score_deviation(query) + _ROUNDING
+    ranked: list[_Ranked] = []
+    waiting = sorted(exact + coded, key=_score, reverse=True)
+    seen: set[Place] = set()
+    wanted = k + _FIRST_MORE
+    while True:
+        some, waiting = waiting[:wanted], waiting[wanted:]
+        seen.update(place for _, place, _ in some)
+        ranked += _ranked_again(reader, memories, some, query, applied)
+        ranked.sort(key=_upper_first)
+        del ranked[k:]
+        floor = ranked[-1][0] - margin if len(ranked) == k else -np.inf
+        if below.may_have(floor):
+            more = [one for one in below.more() if one[1] not in seen]
+            known = {place for _, place, _ in more}
+            more += [one for one in waiting if one[1] not in known]
+            waiting = sorted(more, key=_score, reverse=True)
+        wanted = sum(1 for score, _, _ in waiting if score > floor)
+        if not wanted:
+            return ranked
 
 
 def by_similarity(
@@ -212,10 +288,6 @@ class _Sequences:
         return _of_index(self._lower, self._query, depth, self._among)
 
 
-def _more(k: int) -> int:
-    return k + max(_MORE, int(_MORE_RATIO * k))
-
-
 def _of_index(lower: LowerMemories, query: Vector, depth: int, among: Ints | None) -> list[_Found]:
     scores, sequences = lower.index.search(query, depth, among=among)
     exact = lower.index.is_exact  # asked afterwards: a build may have ended meanwhile
@@ -259,11 +331,9 @@ def _ranked_again(
     found: list[_Found],
     query: Vector,
     applied: Applied,
-) -> list[tuple[float, Place, tuple[str, bytes] | None]]:
+) -> list[_Ranked]:
     """Scores by full vectors, best first, with id and state where these had to be read."""
-    ranked: list[tuple[float, Place, tuple[str, bytes] | None]] = [
-        (score, place, None) for score, place, exact in found if exact
-    ]
+    ranked: list[_Ranked] = [(score, place, None) for score, place, exact in found if exact]
     coded: dict[int, list[int]] = {}
     for _, (tier, sequence), exact in found:
         if not exact:
@@ -282,5 +352,5 @@ def _score(found: tuple[float, Place, bool]) -> float:
     return found[0]
 
 
-def _upper_first(ranked: tuple[float, Place, object]) -> tuple[float, int]:
+def _upper_first(ranked: _Ranked) -> tuple[float, int]:
     return -ranked[0], ranked[1][0]

@@ -566,3 +566,30 @@ def test_an_agent_that_is_stored_anew_is_not_held_back_by_what_it_was(tmp_path: 
         store.execute([Store("a", f"s{at}", state(at), vector=vector(at)) for at in range(200)])
         counts = store._tables.counts("a")
         assert (counts.stm <= 10, counts.im <= 30) == (True, True), counts
+
+
+@pytest.mark.slow
+def test_memories_that_are_nearly_alike_are_found_in_their_order(tmp_path: Path):
+    """Where scores lie closer together than codes tell apart, more candidates are read."""
+    chance = np.random.default_rng(3)
+    states = [
+        {
+            "position": chance.integers(100, size=2).tolist(),
+            "gold": int(chance.integers(50)),
+            "role": "ab"[chance.integers(2)],
+        }
+        for _ in range(20_000)
+    ]
+    vectors = StateEncoder(64).encode(states)
+    with MemoryStore(MemoryConfig(path=tmp_path / "db", durability="os")) as store:
+        for first in range(0, len(states), 500):
+            store.execute([Store.of("a", str(at), states[at]) for at in range(first, first + 500)])
+        wait_for_builds(store)
+        is_first, found = 0, 0
+        for at in range(0, 10_000, 100):
+            [hits] = store.execute([Search.of("a", states[at], k=10)])
+            tenth = np.sort(vectors @ vectors[at])[-10]
+            found += sum(hit.score >= tenth - 1e-6 for hit in hits.hits)
+            is_first += hits.hits[0].score > 1 - 1e-6
+    assert is_first >= 98
+    assert found >= 970
