@@ -12,7 +12,7 @@ in hand: what the event loop takes to get there is part of the response time.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, count, dropwhile, takewhile
 from time import perf_counter_ns
@@ -63,20 +63,25 @@ def outcome_code(result: Result) -> int:
 class RunClock:
     """When the phases of a run begin and end, on the monotonic clock of this process.
 
-    ``end_ns`` is set to 0 to stop every agent before its next operation.
+    ``end_ns`` is set to 0 to stop every agent before its next operation. No round but the first
+    begins after ``last_round_ns``. ``sleep`` takes seconds, and suits what agents live on.
     """
 
     start_ns: int
     measure_ns: int
     end_ns: int
+    last_round_ns: int = _FOREVER
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     @classmethod
     def of(cls, plan: RunPlan, start_ns: int) -> RunClock:
         """The clock of a run that starts at ``start_ns``."""
         measure_ns = start_ns + round(plan.warmup_s * 1e9)
-        end_ns = _FOREVER
-        if plan.duration_s is not None:
-            end_ns = measure_ns + round(plan.duration_s * 1e9)
+        if plan.duration_s is None:
+            return cls(start_ns, measure_ns, _FOREVER)
+        end_ns = measure_ns + round(plan.duration_s * 1e9)
+        if plan.whole_rounds:
+            return cls(start_ns, measure_ns, _FOREVER, last_round_ns=end_ns)
         return cls(start_ns, measure_ns, end_ns)
 
 
@@ -104,16 +109,16 @@ async def live(
         await _sleep_until(clock.start_ns + delay_ns, clock)
     counters.started += 1
     try:
-        measured = _operations(workload, plan.rounds)
+        measured = _operations(workload, _rounds(plan, clock))
         if plan.rate is not None:
             due = due_times_ns(plan.arrival, plan.rate, agents, number, plan.seed)
             # What is due before the agent starts is not offered: so the ramp is one of load.
             due = dropwhile(lambda due_ns: due_ns < delay_ns, due)
-            phases = (_operations(workload, None, warmup=True), measured)
+            phases = (_operations(workload, count(), warmup=True), measured)
             await _open_loop(number, phases, due, plan, session, recorder, clock)
             return
         if clock.measure_ns > clock.start_ns:
-            warm_up = _operations(workload, None, warmup=True)
+            warm_up = _operations(workload, count(), warmup=True)
             warm_up = takewhile(lambda _: perf_counter_ns() < clock.measure_ns, warm_up)
             await _closed_loop(number, _WARMUP, warm_up, plan, session, recorder, clock)
             # An agent whose recorded states ran out waits for the others.
@@ -123,11 +128,18 @@ async def live(
         counters.done += 1
 
 
+def _rounds(plan: RunPlan, clock: RunClock) -> Iterable[int]:
+    """The rounds that an agent is to measure."""
+    numbers = count() if plan.rounds is None else range(plan.rounds)
+    if not plan.whole_rounds:
+        return numbers
+    return takewhile(lambda one: one == 0 or perf_counter_ns() < clock.last_round_ns, numbers)
+
+
 def _operations(
-    workload: WorkloadAgent, rounds: int | None, *, warmup: bool = False
+    workload: WorkloadAgent, numbers: Iterable[int], *, warmup: bool = False
 ) -> Iterator[_Operation]:
-    """The operations of so many rounds, or of as many as there are."""
-    numbers = count() if rounds is None else range(rounds)
+    """The operations of these rounds, or of as many as there are."""
     made = (workload.round(number, warmup=warmup) for number in numbers)
     return chain.from_iterable(takewhile(bool, made))
 
@@ -200,7 +212,7 @@ async def _open_loop(
         if started_ns - scheduled_ns > deadline_ns:
             # Its time was over before its turn came: so a run far above capacity ends as well.
             answer = _not_sent(DeadlineError("was not sent before its deadline"))
-            await asyncio.sleep(0)
+            await clock.sleep(0)
         else:
             try:
                 answer = await session.submit(operation)
@@ -235,7 +247,7 @@ async def _sleep_until(at_ns: int, clock: RunClock) -> None:
         remaining_s = (min(at_ns, clock.end_ns) - perf_counter_ns()) / 1e9
         if remaining_s <= 0:
             return
-        await asyncio.sleep(min(remaining_s, _LONGEST_SLEEP_S))
+        await clock.sleep(min(remaining_s, _LONGEST_SLEEP_S))
 
 
 def _not_sent(error: MemoryCoreError) -> Answer:

@@ -55,6 +55,7 @@ class RunPlan:
         preload: states that the agents together store before the start, which count nowhere.
         rounds: how often each agent repeats it; None with ``duration_s`` or a trace.
         duration_s: for how long agents go on instead.
+        whole_rounds: an agent finishes the round that it is in when that time is up.
         warmup_s: agents work this long before anything counts.
         seed: the operations follow from it.
         mix: weights by operation; None is the workload's own order.
@@ -88,6 +89,7 @@ class RunPlan:
     preload: int = 0
     rounds: int | None = None
     duration_s: float | None = None
+    whole_rounds: bool = False
     warmup_s: float = 0.0
     seed: int = 1
     mix: Mapping[str, float] | None = None
@@ -147,7 +149,7 @@ _NUMBERS = (
     "sample_interval_s",
     "deadline_s",
 )
-_FLAGS = ("pipelining", "keep_data", "record")
+_FLAGS = ("pipelining", "keep_data", "record", "whole_rounds")
 _OPTIONAL = frozenset(
     {
         *("agents", "rounds", "duration_s", "mix", "rate", "trace", "shards"),
@@ -242,6 +244,10 @@ def _check_ranges(plan: RunPlan) -> None:
 def _check_together(plan: RunPlan) -> None:
     if plan.rounds is not None and plan.duration_s is not None:
         raise UsageError("--duration", "contradicts --rounds: give one of the two")
+    if plan.whole_rounds and (plan.duration_s is None or plan.rate is not None):
+        raise UsageError(
+            "--whole-rounds", "is of the closed loop for a time: give --duration, and no --rate"
+        )
     if plan.rate is not None and plan.think_time_s:
         raise UsageError(
             "--think-time", "contradicts --rate: the open loop's schedule sets the pauses"

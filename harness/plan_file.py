@@ -42,7 +42,11 @@ def load_plan(path: Path, overrides: Mapping[str, Any]) -> RunPlan:
         except (ValueError, RecursionError) as error:
             raise UsageError("--plan", f"{path} is no valid TOML: {error}") from None
     named = _by_field(path, values)
-    for one, other in (("rounds", "duration_s"), ("duration_s", "rounds")):
+    for one, other in (
+        ("rounds", "duration_s"),
+        ("rounds", "whole_rounds"),
+        ("duration_s", "rounds"),
+    ):
         if overrides.get(one) is not None:
             named.pop(other, None)
     return RunPlan(**{**named, **overrides})

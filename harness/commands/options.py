@@ -27,6 +27,9 @@ PLAN_OPTIONS: list[Callable[[Any], Any]] = [
     click.option("--preload", type=int, help="States stored before the start.  [0]"),
     click.option("--rounds", type=int, help="Rounds of each agent.  [20]"),
     click.option("--duration", "duration_s", type=float, help="Seconds to measure, instead."),
+    click.option(
+        "--whole-rounds", is_flag=True, default=None, help="Finish rounds when that time is up."
+    ),
     click.option("--warmup", "warmup_s", type=float, help="Seconds that do not count.  [0]"),
     click.option("--seed", type=int, help="The operations follow from it.  [1]"),
     click.option("--mix", help="Draw operations by weight: store=1,retrieve=8,search=1."),

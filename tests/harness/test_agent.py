@@ -272,6 +272,26 @@ def test_a_duration_ends_a_closed_loop():
     assert len(rows.rows) > 4
 
 
+def test_whole_rounds_are_finished_when_the_time_is_up():
+    """Every agent ends with a round's last operation, and no round follows one that ended late."""
+    rows, clock, _ = lived(RunPlan(agents=3, duration_s=0.05, whole_rounds=True))
+    for number in range(3):
+        mine = rows.of(number)
+        assert len(mine) >= 18
+        assert len(mine) % 18 == 0
+        assert all(row.finished < clock.last_round_ns for row in mine[17:-1:18])
+
+
+def test_a_round_that_takes_longer_than_the_time_is_finished_once():
+    """With whole rounds a slow agent has one, and not a part of one."""
+
+    async def answer(_: Any) -> Any:
+        return await asyncio.sleep(0.005, DONE)
+
+    rows, _, _ = lived(RunPlan(agents=2, duration_s=0.01, whole_rounds=True), Session(answer))
+    assert [len(rows.of(number)) for number in range(2)] == [18, 18]
+
+
 @pytest.mark.parametrize(
     "given",
     [
@@ -280,6 +300,7 @@ def test_a_duration_ends_a_closed_loop():
         {"rate": 1e5},
         {"ramp_s": 600.0},
         {"warmup_s": 600.0},
+        {"whole_rounds": True},
         {},
     ],
     ids=str,

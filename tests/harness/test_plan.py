@@ -122,6 +122,8 @@ def test_a_value_of_a_foreign_type_is_refused_in_every_field(field: str):
         ({"rate": 5.0, "record": False}, "--record"),
         ({"mix": "store=1", "trace": "t.parquet"}, "--mix"),
         ({"duration_s": 1.0, "ramp_s": 5.0}, "--ramp"),
+        ({"whole_rounds": True}, "--whole-rounds"),
+        ({"whole_rounds": True, "duration_s": 1.0, "rate": 5.0}, "--whole-rounds"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(given: dict[str, Any], option: str):

@@ -140,6 +140,8 @@ def test_what_is_given_beside_a_file_wins(tmp_path: Path):
     path = written(tmp_path, "agents = 3\nduration = 5.0\nseed = 4\n")
     assert load_plan(path, {"agents": 8}) == RunPlan(agents=8, duration_s=5.0, seed=4)
     assert load_plan(path, {"rounds": 2}) == RunPlan(agents=3, rounds=2, seed=4)
+    whole = written(tmp_path, "duration = 3.0\nwhole-rounds = true\n", "whole.toml")
+    assert load_plan(whole, {"rounds": 2}) == RunPlan(rounds=2)
     rounds = written(tmp_path, "rounds = 2\n", "rounds.toml")
     assert load_plan(rounds, {"duration_s": 1.0}) == RunPlan(duration_s=1.0)
 
