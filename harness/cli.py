@@ -14,6 +14,7 @@ import click
 
 import harness
 from harness.commands.bench import bench
+from harness.commands.doctor import doctor
 from harness.commands.measuring import say
 from harness.commands.run import run
 from harness.commands.store import store
@@ -75,5 +76,5 @@ def _command() -> None:
     """A load harness for agent memories: how many agents does a store carry, and at what cost?"""
 
 
-for _each in (run, bench, targets, store):
+for _each in (run, bench, targets, store, doctor):
     _command.add_command(_each)

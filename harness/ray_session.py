@@ -25,7 +25,16 @@ from typing import Any
 from harness import guard
 from harness.errors import RunFailedError, UsageError
 
-__all__ = ["LOCAL", "RayNode", "RaySession", "check_address", "ray_session", "set_environment"]
+__all__ = [
+    "LOCAL",
+    "RayNode",
+    "RaySession",
+    "check_address",
+    "has_token",
+    "ray_session",
+    "resolved_address",
+    "set_environment",
+]
 
 LOCAL = "local"
 _CONNECT_TIMEOUT_S = 5.0
@@ -88,13 +97,14 @@ def set_environment(address: str) -> None:
     and one that does turns away who does not say that it has one.
     """
     settings = dict(_QUIET)
-    if address != LOCAL and _has_token():
+    if address != LOCAL and has_token():
         settings["RAY_AUTH_MODE"] = "token"
     for name, value in settings.items():
         os.environ.setdefault(name, value)
 
 
-def _has_token() -> bool:
+def has_token() -> bool:
+    """Whether this machine has a token to present to a cluster."""
     if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"):
         return True
     return os.path.isfile(os.path.expanduser("~/.ray/auth_token"))  # noqa: PTH111, PTH113
@@ -108,13 +118,7 @@ def check_address(address: str) -> None:
     """
     if address == LOCAL:
         return
-    if address == "auto":
-        found = _current_cluster()
-        if found is None:
-            raise UsageError(
-                "--address", "no Ray cluster runs on this machine; start one with ray start --head"
-            )
-        address = found
+    address = resolved_address(address)
     host, mark, port = address.rpartition(":")
     if "://" in address or not mark or not host or not port.isdigit():
         raise UsageError(
@@ -130,6 +134,22 @@ def check_address(address: str) -> None:
         ) from None
     if not answers:
         raise UsageError("--address", f"what answers at {address} is no Ray head")
+
+
+def resolved_address(address: str) -> str:
+    """The address that ``auto`` stands for; any other as it is.
+
+    Raises:
+        UsageError: ``auto``, and no cluster was started on this machine.
+    """
+    if address != "auto":
+        return address
+    found = _current_cluster()
+    if found is None:
+        raise UsageError(
+            "--address", "no Ray cluster runs on this machine; start one with ray start --head"
+        )
+    return found
 
 
 def _current_cluster() -> str | None:
