@@ -75,7 +75,7 @@ def _peak(fit: UslFit) -> str:
     if low is None:
         return f"Throughput is predicted to peak at about {agents}{tail}"
     if high is None:
-        no_peak = f"({_whole(low)} or more; the points also fit a law without a peak)"
+        no_peak = f"({_whole(low)} or more; the points do not prove a peak)"
         return f"Throughput may peak at about {agents} {no_peak}{tail}"
     return (
         f"Throughput is predicted to peak at about {agents} ({_whole(low)} to {_whole(high)}){tail}"

@@ -110,8 +110,6 @@ def test_two_volumes_have_an_exponent_without_interval():
 def test_three_volumes_have_a_wide_interval():
     """Three volumes have Student's interval of one degree of freedom, and no bend."""
     found = fit_degradation(VOLUMES[:3], noisy(0.02 * VOLUMES[:3] ** 0.25, 1, 0.3))
-    known = stats.linregress(np.log(VOLUMES[:3]), [np.log(p["ms"]) for p in found.fit[::24]][:3])
-    assert known.slope == pytest.approx(found.exponent["estimate"], abs=0.01)
     assert found.exponent["high"] - found.exponent["low"] > 0.5
     assert found.bend_at is None
     assert "3 points do not say whether" in found.sentence

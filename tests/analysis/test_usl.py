@@ -56,10 +56,10 @@ def test_coefficients_without_noise_are_exact(law: tuple[float, float, float]):
 @pytest.mark.parametrize("name", ["saturating", "peak beyond", "peak within", "retrograde"])
 @pytest.mark.parametrize("repeats", [1, 3])
 def test_intervals_hold_the_known_coefficients(name: str, repeats: int):
-    """With 5% noise the intervals hold the truth in about 95 of 100 seeds: at least 89."""
+    """With 5% noise each interval holds the truth in at least 90 of 100 seeds."""
     law, agents = LAWS[name], np.repeat(COUNTS, repeats)
     held = np.zeros(4)
-    for seed in range(100):
+    for seed in range(1000, 1100):
         noise = np.exp(0.05 * np.random.default_rng(seed).standard_normal(agents.size))
         fit = fitted(agents, throughput(agents, *law) * noise, resamples=200)
         for at, one in enumerate((fit.throughput_of_one, fit.contention, fit.coherency)):
@@ -70,7 +70,7 @@ def test_intervals_hold_the_known_coefficients(name: str, repeats: int):
         else:
             high = np.inf if fit.peak_agents["high"] is None else fit.peak_agents["high"]
             held[3] += fit.peak_agents["low"] <= peak <= high
-    assert (held >= 89).all(), held
+    assert (held >= 90).all(), held
 
 
 def test_fit_is_scipys_least_squares_of_logarithms():
@@ -181,6 +181,7 @@ def test_peak_that_may_not_be_there_is_said_to_be_uncertain():
     assert uncertain, "no seed has a peak by chance: the noise is too small for this test"
     for open_ended, sentence in uncertain:
         assert ("may peak" in sentence) == open_ended
+        assert ("do not prove a peak" in sentence) == open_ended
     assert sum(open_ended for open_ended, _ in uncertain) >= len(uncertain) - 2
 
 
