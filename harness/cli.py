@@ -16,6 +16,7 @@ import harness
 from harness.commands.bench import bench
 from harness.commands.doctor import doctor
 from harness.commands.measuring import say
+from harness.commands.report import report
 from harness.commands.run import run
 from harness.commands.store import store
 from harness.commands.targets import targets
@@ -76,5 +77,5 @@ def _command() -> None:
     """A load harness for agent memories: how many agents does a store carry, and at what cost?"""
 
 
-for _each in (run, bench, targets, store, doctor):
+for _each in (run, bench, report, targets, store, doctor):
     _command.add_command(_each)

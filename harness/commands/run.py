@@ -17,6 +17,7 @@ from harness.commands.options import (
     plan_of,
     with_options,
 )
+from harness.commands.report import make_report
 from harness.errors import HarnessError, UsageError
 from harness.plan import RunPlan
 
@@ -74,6 +75,9 @@ def _measure(plan: RunPlan, judge: Judge, out: Path | None, as_json: bool) -> in
             click.echo(directory.path)
         raise
     outcome = judge.judge(directory, outcome)
+    problem = make_report(directory.path)
+    if problem is not None:
+        say(problem)
     _print_outcome(outcome, directory.path, as_json)
     return judge.finish(directory.path, outcome)
 

@@ -1,0 +1,151 @@
+"use strict";
+// A chart's specification (harness/report/charts.py) as uPlot's data and options.
+const plot = (() => {
+  const HEIGHT = 260;
+  const DASHES = { dashed: [6, 5] };
+
+  const colourOf = (name) =>
+    getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+  const seriesColour = (series) => colourOf(`c-${series.colour}`) || colourOf("c-slate");
+
+  // The columns that uPlot draws: x; each series, summed up where they are stacked; and the two
+  // ends of each band, which are drawn but never named.
+  function columns(spec) {
+    const data = [spec.x];
+    const bands = [];
+    let below = null;
+    for (const one of spec.series) {
+      let values = one.values;
+      if (spec.stacked) {
+        values = values.map((value, i) => (value === null ? null : value + (below ? below[i] || 0 : 0)));
+        below = values;
+      }
+      data.push(values);
+    }
+    spec.series.forEach((one, place) => {
+      if (!one.low || one.style === "points") return;
+      bands.push({ of: place, high: data.length, low: data.length + 1 });
+      data.push(one.high, one.low);
+    });
+    return { data, bands };
+  }
+
+  function logRange(min, max) {
+    if (!(min > 0)) return [0.001, 1];
+    const room = Math.max(1.15, (max / min) ** 0.06);
+    return [min / room, max * room];
+  }
+
+  // 1, 2, 5 of each power of ten; only powers of ten where those are many.
+  function logSplits(min, max) {
+    const splits = [];
+    const steps = Math.log10(max / min) > 4 ? [1] : Math.log10(max / min) > 2 ? [1, 3] : [1, 2, 5];
+    for (let power = Math.floor(Math.log10(min)); power <= Math.log10(max); power += 1) {
+      for (const step of steps) {
+        const at = Number(`${step}e${power}`);
+        if (at >= min && at <= max) splits.push(at);
+      }
+    }
+    return splits.length > 1 ? splits : [min, Math.sqrt(min * max), max].map((at) => Number(at.toPrecision(2)));
+  }
+
+  function ninesSplits(min, max) {
+    const all = [0, -Math.log10(0.5), 1, 2, 3, 4, 5, 6, 7, 8];
+    return all.filter((at) => at >= min - 1e-9 && at <= max + 1e-9);
+  }
+
+  function scales(spec) {
+    const logX = spec.xSpacing === "log";
+    const last = spec.x.length - 1;
+    const only = spec.x.length === 1 || spec.x[0] === spec.x[last];
+    return {
+      x: {
+        time: false,
+        distr: logX ? 3 : 1,
+        range: (_u, min, max) => {
+          if (only) return logX ? [min / 2, min * 2] : [min - 1, max + 1];
+          return logX && min === spec.x[0] && max === spec.x[last] ? [min / 1.05, max * 1.05] : [min, max];
+        },
+      },
+      y: {
+        distr: spec.yLog ? 3 : 1,
+        range: (_u, min, max) => {
+          if (min === null) return spec.yLog ? [0.1, 10] : [0, 1];
+          if (spec.yLog) return logRange(min, max);
+          if (spec.yMax !== null) return [0, spec.yMax];
+          return [Math.min(0, min * 1.05), max > 0 ? max * 1.08 : 1];
+        },
+      },
+    };
+  }
+
+  function axes(spec) {
+    const look = {
+      stroke: colourOf("quiet"),
+      font: "12px ui-sans-serif, system-ui, sans-serif",
+      labelFont: "12px ui-sans-serif, system-ui, sans-serif",
+      grid: { stroke: colourOf("grid"), width: 1 },
+      ticks: { show: false },
+    };
+    const xQuantity = spec.xSpacing === "nines" ? "nines" : spec.xQuantity;
+    const x = {
+      ...look,
+      label: spec.xLabel,
+      labelSize: 18,
+      size: 30,
+      space: 56,
+      values: (_u, splits) => splits.map((at) => quantities.write(at, xQuantity, true)),
+      grid: { show: false },
+    };
+    if (spec.xSpacing === "nines") x.splits = (_u, _i, min, max) => ninesSplits(min, max);
+    if (spec.xSpacing === "log") x.splits = (_u, _i, min, max) => logSplits(min, max);
+    if (spec.xSpacing !== "linear") x.filter = (_u, splits) => splits;
+    const y = {
+      ...look,
+      size: (_u, values) => 14 + 6.6 * Math.max(3, ...(values || []).map((one) => String(one || "").length)),
+      space: 34,
+      values: (_u, splits) => splits.map((at) => quantities.write(at, spec.yQuantity, true)),
+    };
+    if (spec.yQuantity.startsWith("bytes")) y.incrs = Array.from({ length: 60 }, (_one, power) => 2 ** power);
+    if (spec.yLog) {
+      y.splits = (_u, _i, min, max) => logSplits(min, max);
+      y.filter = (_u, splits) => splits;
+    }
+    return [x, y];
+  }
+
+  function lines(spec, bands) {
+    const few = spec.x.length <= 24;
+    const drawn = spec.series.map((one, place) => {
+      const colour = seriesColour(one);
+      const points = one.style === "points";
+      return {
+        label: one.label,
+        stroke: colour,
+        width: points ? 0 : 2,
+        dash: DASHES[one.style],
+        fill: spec.stacked && place === 0 ? `${colour}cc` : undefined,
+        paths: one.style === "steps" ? uPlot.paths.stepped({ align: 1 }) : points ? () => null : undefined,
+        points: { show: points || (few && one.style === "line"), size: points ? 9 : 6, fill: colour, stroke: colour },
+        spanGaps: false,
+      };
+    });
+    const edges = bands.flatMap(() => [0, 1].map(() => ({ stroke: "transparent", width: 0, points: { show: false } })));
+    return [{}, ...drawn, ...edges];
+  }
+
+  function fills(spec, bands) {
+    const between = bands.map((band) => ({
+      series: [band.high, band.low],
+      fill: `${seriesColour(spec.series[band.of])}2e`,
+    }));
+    if (!spec.stacked) return between;
+    const layers = spec.series.slice(1).map((one, place) => ({
+      series: [place + 2, place + 1],
+      fill: `${seriesColour(one)}cc`,
+    }));
+    return [...between, ...layers];
+  }
+
+  return { HEIGHT, colourOf, seriesColour, columns, scales, axes, lines, fills };
+})();

@@ -1,0 +1,61 @@
+"use strict";
+// How numbers are written, as harness/report/quantities.py writes them: three significant digits.
+const quantities = (() => {
+  const SIZES = ["B", "KiB", "MiB", "GiB", "TiB"];
+
+  // With its zeros ("4.20") or, for the labels of axes, without ("4.2").
+  function digits(value, trim) {
+    const size = Math.abs(value);
+    if (size === 0) return "0";
+    if (size < 0.000995) return value.toExponential(trim ? 0 : 2).replace("e-0", "e-");
+    if (size < 0.0995) return trim ? String(Number(value.toPrecision(3))) : value.toPrecision(3);
+    const decimals = size < 0.9995 ? 3 : size < 9.995 ? 2 : size < 99.95 ? 1 : 0;
+    return value.toLocaleString("en-US", {
+      minimumFractionDigits: trim ? 0 : decimals,
+      maximumFractionDigits: decimals,
+    });
+  }
+
+  function time(milliseconds, trim) {
+    const size = Math.abs(milliseconds);
+    if (size === 0) return "0";
+    if (size < 0.9995) return `${digits(milliseconds * 1e3, trim)} µs`;
+    if (size < 999.5) return `${digits(milliseconds, trim)} ms`;
+    return `${digits(milliseconds / 1e3, trim)} s`;
+  }
+
+  function size(bytes, trim) {
+    let value = bytes;
+    let unit = 0;
+    while (Math.abs(value) >= 999.5 && unit < SIZES.length - 1) {
+      value /= 1024;
+      unit += 1;
+    }
+    return `${digits(value, trim)} ${SIZES[unit]}`;
+  }
+
+  function nines(value) {
+    if (value === 0) return "least";
+    const percent = 100 * (1 - 10 ** -value);
+    const decimals = Math.max(0, Math.ceil(value - 2 + 1e-9) + (Number.isInteger(value) ? 0 : 1));
+    return `${Number(percent.toFixed(Math.min(decimals, 9)))}%`;
+  }
+
+  function write(value, quantity, trim = false) {
+    if (value === null || value === undefined) return "–";
+    switch (quantity) {
+      case "count": return value.toLocaleString("en-US", { maximumFractionDigits: trim ? 1 : 2 });
+      case "milliseconds": return time(value, trim);
+      case "seconds": return `${digits(value, trim)} s`;
+      case "bytes": return size(value, trim);
+      case "bytes_s": return `${size(value, trim)}/s`;
+      case "percent": return `${digits(value, trim)}%`;
+      case "ratio": return `${digits(value * 100, trim)}%`;
+      case "rate": return `${digits(value, trim)}/s`;
+      case "nines": return nines(value);
+      default: return digits(value, trim);
+    }
+  }
+
+  return { write };
+})();

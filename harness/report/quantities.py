@@ -1,0 +1,56 @@
+"""Numbers as figures of a report: the value, and how it is written by its quantity.
+
+Three significant digits, however small: what `harness.report.figures.digits` would write as 0
+is written in powers of ten here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from harness.report import figures
+from harness.report.document import Figure, Quantity
+
+__all__ = ["figure", "significant", "written"]
+
+
+def significant(value: float | None) -> str:
+    """A number to three significant digits (``1,240``, ``0.0312``, ``1.20e-5``)."""
+    if value is None:
+        return figures.UNKNOWN
+    size = abs(value)
+    if size == 0 or size >= 0.0995:
+        return figures.digits(value)
+    if size >= 0.000995:
+        return f"{value:#.3g}"
+    mantissa, exponent = f"{value:.2e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def written(value: float | None, quantity: Quantity) -> str:
+    """Write a number as its quantity is written; `figures.UNKNOWN` for None."""
+    return figures.UNKNOWN if value is None else _WRITERS[quantity](value)
+
+
+def _seconds(value: float) -> str:
+    return figures.time(value * 1e3) if abs(value) < 59.95 else figures.span(value)
+
+
+_WRITERS: dict[Quantity, Callable[[float], str]] = {
+    "number": significant,
+    "count": figures.count,
+    "milliseconds": figures.time,
+    "seconds": _seconds,
+    "bytes": figures.size,
+    "bytes_s": lambda value: f"{figures.size(value)}/s",
+    "percent": lambda value: f"{significant(value)}%",
+    "rate": lambda value: f"{significant(value)}/s",
+    "ratio": lambda value: f"{significant(value * 100)}%",
+}
+
+
+def figure(value: float | None, quantity: Quantity = "number") -> Figure:
+    """A number as it is shown, which keeps its value."""
+    if quantity == "count" and value is not None and float(value).is_integer():
+        value = int(value)
+    return Figure(value, written(value, quantity))
