@@ -51,6 +51,7 @@ _WRITERS: dict[Quantity, Callable[[float], str]] = {
 
 def figure(value: float | None, quantity: Quantity = "number") -> Figure:
     """A number as it is shown, which keeps its value."""
-    if quantity == "count" and value is not None and float(value).is_integer():
-        value = int(value)
+    if value is not None:  # plain Python's numbers, whatever they were
+        is_count = quantity == "count" and float(value).is_integer()
+        value = int(value) if is_count else float(value)
     return Figure(value, written(value, quantity))

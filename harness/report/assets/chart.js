@@ -167,11 +167,10 @@ const charts = (() => {
     zooming = true;
     for (const one of together) one.u.setScale("x", { min, max });
     zooming = false;
-    for (const one of together) one.host.classList.toggle("zoomed", !wide(one.u, one.spec));
-  }
-  function wide(u, spec) {
-    const { min, max } = u.scales.x;
-    return !(min > spec.x[0] || max < spec.x[spec.x.length - 1]);
+    for (const one of together) {
+      const { x } = one.spec;
+      one.host.classList.toggle("zoomed", min > x[0] || max < x[x.length - 1]);
+    }
   }
   function showAll(u, spec) {
     const together = spec.sync ? drawn.filter((one) => one.spec.sync === spec.sync) : drawn.filter((one) => one.u === u);
