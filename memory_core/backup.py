@@ -12,7 +12,7 @@ import os
 import shutil
 
 from memory_core.damage import database_files, ours
-from memory_core.errors import CorruptionError
+from memory_core.errors import BadInputError, CorruptionError
 from memory_core.folder_lock import held_to_read
 from memory_core.inspection import Verification, verify
 from memory_core.log import Log
@@ -35,12 +35,17 @@ def make_backup(log: Log, folder: str | os.PathLike[str]) -> str:
             if the process is killed, nothing.
 
     Raises:
-        BadInputError: the folder holds something.
+        BadInputError: the folder holds something, or is within the database's own.
         UnavailableError: the database is closed.
         StorageFullError, DatabaseError: it cannot be written.
     """
+    if not isinstance(folder, str | os.PathLike):
+        raise BadInputError("folder", f"must be a path, not {type(folder).__name__}")
     final = os.path.normpath(os.fspath(folder))
     require_free(final, "folder")
+    own = os.path.realpath(log.path)
+    if os.path.commonpath([own, os.path.realpath(final)]) == own:
+        raise BadInputError("folder", f"{final} is in the database's own folder; name another")
     with new_folder(final) as new:
         log.checkpoint(new.path)
         new.finish()

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from memory_core import exchange
 from memory_core.errors import MemoryCoreError
+from memory_core.field_checks import check_id
 from memory_core.hooks import Hooks, MemoryHook
 from memory_core.operations import (
     Delete,
@@ -152,6 +153,7 @@ class MemoryFace(RetrievalFace):
 
     def has_agent(self, agent_id: str) -> bool:
         """Whether the agent has ever stored anything that is still here."""
+        check_id("agent_id", agent_id)
         return self._describe(agent_id).agents > 0
 
     def count_memories(self, agent_id: str | None = None) -> Counts:
@@ -174,10 +176,13 @@ class MemoryFace(RetrievalFace):
 
     def delete_memory(self, *, agent_id: str, state_id: str) -> bool:
         """Delete a memory, for good when this returns; whether there was one."""
+        check_id("agent_id", agent_id)
+        check_id("state_id", state_id)
         return self._delete(Delete(agent_id, state_id)) > 0
 
     def clear_agent(self, *, agent_id: str) -> int:
         """Delete all memories of an agent, who is then unknown; how many there were."""
+        check_id("agent_id", agent_id)
         return self._delete(Delete(agent_id))
 
     def clear_all_memories(self) -> int:

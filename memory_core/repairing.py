@@ -103,6 +103,12 @@ def repair(
     with held_to_read(folder), new_folder(final) as new:
         saved = _save(folder, new.path, encoder)
         result = _checked(folder, new.path)
+        if encoder is not None and not result.memories and saved.lost:
+            # one of another dimension reads every vector as damage
+            problem = saved.lost[0].problem
+            raise CorruptionError(
+                folder, f"nothing of it can be saved with the encoder that was given: {problem}"
+            )
         new.finish(_moved(folder, aside))
     return Repair(
         path=final,

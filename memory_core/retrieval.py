@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from memory_core.conditions import Filter, conditions_of
 from memory_core.errors import BadInputError, MemoryCoreError
+from memory_core.field_checks import is_finite, shown
 from memory_core.operations import Operation, Query, RetrieveMany, Search
 from memory_core.payload import pack_state
 from memory_core.results import Hits, Memories, Result
@@ -34,6 +35,11 @@ _CALLED = {
     "steps[1]": "end_step",
     "time_ns": "time_range",
 }
+
+
+# A float of seconds today is some 200 ns from the next.
+_ROUNDING_NS = 4_096
+_MAX_S = 9e9
 
 
 class RetrievalFace(ABC):
@@ -166,7 +172,7 @@ class RetrievalFace(ABC):
         """Memories by when they were stored, in that order."""
         wanted = Filter(
             kinds=None if memory_type is None else [memory_type],
-            time_ns=(_time_ns("start_time", start_time), _time_ns("end_time", end_time)),
+            time_ns=_time_range("start_time", start_time, "end_time", end_time),
         )
         asked = Query(agent_id, wanted, tier, limit, newest_first)
         return self._memories(asked, {"time_ns": "start_time"})
@@ -198,6 +204,8 @@ class RetrievalFace(ABC):
         newest_first: bool = True,
     ) -> list[StoredMemory]:
         """Memories whose states fulfil all conditions, in the order of storing."""
+        if attributes is None:
+            raise BadInputError("attributes", "is missing; name conditions")
         wanted = _filter(memory_type, time_range, None, attributes)
         return self._memories(Query(agent_id, wanted, tier, limit, newest_first))
 
@@ -241,6 +249,8 @@ class RetrievalFace(ABC):
         """
         if type(k) is not int or k < 1:
             raise BadInputError("k", f"must be a whole number >= 1, not {k!r}")
+        if content is None:
+            raise BadInputError("content", "is missing; name words, or attributes")
         kinds = None if memory_type is None else [memory_type]
         if isinstance(content, str):
             words = content.split()
@@ -282,7 +292,7 @@ def _filter(
     if times is not None:
         if not isinstance(times, tuple | list) or len(times) != 2:
             raise BadInputError("time_range", "must be a start and an end, either may be None")
-        time_ns = (_time_ns("time_range", times[0]), _time_ns("time_range", times[1]))
+        time_ns = _time_range("time_range", times[0], "time_range", times[1])
     return Filter(
         kinds=None if memory_type is None else [memory_type],
         time_ns=time_ns,
@@ -291,14 +301,39 @@ def _filter(
     )
 
 
-def _time_ns(field: str, moment: Any) -> int | None:
-    if moment is None:
-        return None
+def _time_range(
+    start_field: str, start: Any, end_field: str, end: Any
+) -> tuple[int | None, int | None]:
+    """Both bounds in nanoseconds since 1970.
+
+    A moment in seconds stands for every nanosecond that it is the float of, so that a memory is
+    within a range that begins or ends with its own ``stored_at_s``.
+    """
+    first_ns = last_ns = None
+    if start is not None:
+        seconds, around = _near(start_field, start)
+        first_ns = around[bisect_left(around, seconds, key=_seconds)]
+    if end is not None:
+        seconds, around = _near(end_field, end)
+        last_ns = around[bisect_right(around, seconds, key=_seconds) - 1]
+    return first_ns, last_ns
+
+
+def _near(field: str, moment: Any) -> tuple[float, range]:
+    """A moment in seconds since 1970, and the nanoseconds around it."""
     if isinstance(moment, datetime):
-        moment = moment.timestamp()
+        try:
+            moment = moment.timestamp()
+        except (ValueError, OverflowError):
+            raise BadInputError(field, "is no moment that this machine can tell") from None
     if isinstance(moment, bool) or not isinstance(moment, int | float):
         kind = type(moment).__name__
         raise BadInputError(field, f"must be seconds since 1970 or a datetime, not {kind}")
-    if not math.isfinite(moment) or abs(moment) > 9e9:
-        raise BadInputError(field, f"must be seconds since 1970, not {moment!r}")
-    return round(moment * 1e9)
+    if not is_finite(moment) or abs(moment) > _MAX_S:
+        raise BadInputError(field, f"must be seconds since 1970, not {shown(moment)}")
+    nearest_ns = round(moment * 1e9)
+    return moment, range(nearest_ns - _ROUNDING_NS, nearest_ns + _ROUNDING_NS)
+
+
+def _seconds(nanoseconds: int) -> float:
+    return nanoseconds / 1e9

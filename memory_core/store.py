@@ -204,7 +204,7 @@ class MemoryStore:
         Everything that was acknowledged before the call is in it. See `memory_core.backup`.
 
         Raises:
-            BadInputError: the folder holds something.
+            BadInputError: the folder holds something, or is within the database's own.
             UnavailableError: the store is closed, or refuses writes since one failed.
             StorageFullError, DatabaseError: the backup cannot be written.
         """

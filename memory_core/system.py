@@ -85,6 +85,10 @@ class AgentMemorySystem(MemoryFace):
         self._hooks.tell(operations, results, moves)
         return results
 
+    def backup(self, *, folder: str | os.PathLike[str]) -> str:
+        """Make a backup in a new or empty folder, as `MemoryStore.backup`; the folder's path."""
+        return self._store.backup(folder)
+
     @property
     def path(self) -> str:
         """The folder of the database."""

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from memory_core import (
+    AgentMemorySystem,
     BadInputError,
     CorruptionError,
     Describe,
@@ -220,3 +221,13 @@ def test_a_killed_backup_leaves_no_folder_that_opens(tmp_path: Path):
         for folder in whole:
             assert numbers(folder) == set(range(int(folder.name[7:]) + 1))
         shutil.rmtree(base)
+
+
+def test_a_backup_is_not_made_inside_the_database(tmp_path: Path):
+    """There a repair would move it away with the damaged files; nothing is made."""
+    with AgentMemorySystem(MemoryConfig(path=tmp_path / "db")) as memory:
+        memory.store_agent_state(agent_id="a", state_id="s", state_data={"x": 1})
+        with pytest.raises(BadInputError, match="database's own folder"):
+            memory.backup(folder=tmp_path / "db" / "backup")
+        assert not (tmp_path / "db" / "backup").exists()
+        assert Path(memory.backup(folder=tmp_path / "backup")) == tmp_path / "backup"

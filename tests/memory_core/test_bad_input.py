@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,19 @@ import pytest
 from memory_core import (
     AgentMemorySystem,
     BadInputError,
+    Condition,
     Counts,
     Describe,
     Described,
     Done,
     Failure,
+    Filter,
     Hits,
     MemoryConfig,
     MemoryStore,
     Missing,
     Moved,
+    Query,
     Record,
     Retrieve,
     Search,
@@ -89,6 +93,10 @@ BAD_KS = [0, -1, 2**63, HUGE, -HUGE, True, False, 2.0, "3", None, math.nan]
 BAD_PERCENTAGES = [-0.001, 100.001, -1, math.nan, math.inf, HUGE, "5", None, True, [5]]
 BAD_IMPORTANCES = [-0.001, 1.001, math.nan, math.inf, HUGE, -HUGE, "x", None, True, [0.5]]
 
+BEFORE_CLOCKS = datetime(1, 1, 1)  # noqa: DTZ001 - in the zone of the machine
+BAD_NUMBERS = [math.nan, math.inf, HUGE, -HUGE, 10**400, "5", True, [0.5]]
+WISHES = [Condition(["x"], "eq", 1)]
+
 BAD_OPERATIONS: list[tuple[Any, str]] = [
     *[(Store(value, "s", GOOD), "agent_id") for value in BAD_IDS],
     *[(Store("a", value, GOOD), "state_id") for value in BAD_IDS],
@@ -110,6 +118,26 @@ BAD_OPERATIONS: list[tuple[Any, str]] = [
     *[(Transition("im", 5.0, value), "agent_id") for value in BAD_IDS if value is not None],
     *[(Describe(value), "agent_id") for value in BAD_IDS if value is not None],
     *[(value, "batch") for value in [None, 5, "x", {}, object(), Store]],
+    *[(Search("a", GOOD, min_score=value), "min_score") for value in BAD_NUMBERS],
+    *[
+        (Search("a", GOOD, prefer=WISHES, vector_weight=value), "vector_weight")
+        for value in [*BAD_NUMBERS, None, -1.0]
+    ],
+    (Search("a", GOOD, prefer=WISHES, vector_weight=0, attribute_weight=0), "vector_weight"),
+    *[(Search("a", GOOD, filter=value), "filter") for value in [5, {}, "x", True]],
+    *[(Query("a", Filter(kinds=value)), "kinds") for value in [5, "state", [["state"]], [None]]],
+    *[(Query("a", Filter(words=value)), "words") for value in [5, [5], [""], None]],
+    *[
+        (Query("a", Filter(conditions=value)), "attributes")
+        for value in [5, None, [5], [Condition(["x"], "eq", object())]]
+    ],
+    *[
+        (Query("a", Filter(importance=(value, None))), "importance[0]")
+        for value in [*BAD_NUMBERS, 2, -1]
+    ],
+    *[(Query("a", Filter(time_ns=(value, None))), "time_ns[0]") for value in [HUGE, 0.5, "x"]],
+    *[(Query("a", newest_first=value), "newest_first") for value in ["no", 1, None]],
+    *[(Query("a", limit=value), "limit") for value in [0, HUGE, "3", True]],
 ]
 
 
@@ -308,6 +336,28 @@ FACE_CALLS: list[tuple[str, dict[str, Any], str]] = [
     ("force_transition_to_im", {"percentage": 1, "agent_id": ""}, "agent_id"),
     ("has_agent", {"agent_id": ""}, "agent_id"),
     ("count_memories", {"agent_id": 5}, "agent_id"),
+    ("has_agent", {"agent_id": None}, "agent_id"),
+    ("clear_agent", {"agent_id": None}, "agent_id"),
+    ("delete_memory", {"agent_id": "a", "state_id": None}, "state_id"),
+    ("delete_memory", {"agent_id": None, "state_id": None}, "agent_id"),
+    ("search_by_content", {"agent_id": "a", "content": None}, "content"),
+    ("retrieve_by_attributes", {"agent_id": "a", "attributes": None}, "attributes"),
+    *[
+        ("retrieve_by_time_range", {"agent_id": "a", "start_time": value}, "start_time")
+        for value in [10**400, math.nan, BEFORE_CLOCKS, "now", True]
+    ],
+    ("retrieve_by_importance", {"agent_id": "a", "min_importance": 2}, "min_importance"),
+    (
+        "retrieve_similar_states",
+        {"agent_id": "a", "query_state": {}, "memory_type": ["state"]},
+        "memory_type",
+    ),
+    (
+        "retrieve_similar_states",
+        {"agent_id": "a", "query_state": {}, "threshold": HUGE},
+        "threshold",
+    ),
+    ("backup", {"folder": 5}, "folder"),
 ]
 
 
@@ -326,6 +376,24 @@ def test_the_face_raises_bad_input_that_names_the_argument(
         assert isinstance(caught.value, ValueError)
         assert caught.value.field == field
         assert system.count_memories().total == 0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda memory: memory.clear_agent(agent_id=None),
+        lambda memory: memory.delete_memory(agent_id="a", state_id=None),
+        lambda memory: memory.delete_memory(agent_id=None, state_id="0"),
+    ],
+)
+def test_an_id_that_is_none_deletes_nothing(tmp_path: Path, wrong: Callable[[Any], Any]):
+    """None is no id: it never stands for all of them."""
+    with AgentMemorySystem(MemoryConfig(path=tmp_path, dimension=DIMENSION)) as system:
+        for number in range(6):
+            system.store_agent_state(agent_id="ab"[number % 2], state_id=str(number), state_data={})
+        with pytest.raises(BadInputError, match="must be a string, not NoneType"):
+            wrong(system)
+        assert system.count_memories().total == 6
 
 
 @pytest.mark.parametrize(

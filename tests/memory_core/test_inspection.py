@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from memory_core import (
@@ -492,3 +493,26 @@ def test_statistics_add_up(closed: Path):
     assert sum(level["tables"] for level in found.levels) == found.tables
     assert sum(tier.memories for tier in found.tiers.values()) == EACH * len(AGENTS)
     assert found.is_clean
+
+
+@pytest.mark.fault
+def test_an_encoder_of_another_dimension_saves_nothing_and_says_so(tmp_path: Path):
+    """With the identity gone, vectors of 64 dimensions are none of 32: nothing is put in place."""
+    folder = tmp_path / "db"
+    chance = np.random.default_rng(1)
+    with MemoryStore(MemoryConfig(path=folder)) as store:
+        store.execute(
+            [
+                Store.of("a", str(number), {"x": number}, vector=chance.normal(size=64))
+                for number in range(50)
+            ]
+        )
+    for table in folder.glob("*.sst"):
+        data = table.read_bytes()
+        table.write_bytes(data.replace(b"hashed-leaves", b"Xashed-leaves"))
+    damaged = {path.name: path.read_bytes() for path in files(folder, "*")}
+    assert any(b"Xashed-leaves" in data for data in damaged.values())
+    with pytest.raises(CorruptionError, match="with the encoder that was given"):
+        repair(folder, encoder=StateEncoder(32))
+    assert {path.name: path.read_bytes() for path in files(folder, "*")} == damaged
+    assert repair(folder, encoder=StateEncoder(64)).memories == 50

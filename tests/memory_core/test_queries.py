@@ -431,3 +431,23 @@ def test_an_unknown_keyword_is_refused(memory: AgentMemorySystem):
     """Nothing is silently ignored."""
     with pytest.raises(TypeError, match="treshold"):
         memory.retrieve_similar_states(agent_id=ME, query_state={"x": 1}, treshold=0.5)  # type: ignore[call-arg]
+
+
+def test_a_memory_is_within_a_range_of_its_own_time(tmp_path: Path):
+    """Seconds are a float, which stands for many nanoseconds; both ends are within the range."""
+    with AgentMemorySystem(MemoryConfig(path=tmp_path)) as memory:
+        for number in range(50):
+            memory.store_agent_state(agent_id="a", state_id=str(number), state_data={})
+        known = memory.retrieve_by_time_range(agent_id="a", newest_first=False)
+        for one in known:
+            at = one.stored_at_s
+            found = memory.retrieve_by_time_range(agent_id="a", start_time=at, end_time=at)
+            assert one.state_id in {same.state_id for same in found}
+            assert all(same.stored_at_s == at for same in found)
+        middle = known[25].stored_at_s
+        before = memory.retrieve_by_time_range(agent_id="a", end_time=middle)
+        after = memory.retrieve_by_time_range(agent_id="a", start_time=middle)
+        assert len(before) == sum(one.stored_at_s <= middle for one in known)
+        assert len(after) == sum(one.stored_at_s >= middle for one in known)
+        assert len(memory.retrieve_by_time_range(agent_id="a", start_time=0)) == 50
+        assert memory.retrieve_by_time_range(agent_id="a", end_time=-1.5) == []
