@@ -14,6 +14,16 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from memory_core.candidates import (
+    ROUNDING,
+    Below,
+    Found,
+    Ranked,
+    found_below,
+    k_best,
+    ranked_again,
+    score_of,
+)
 from memory_core.index import Searcher
 from memory_core.memories import AgentMemories, LowerMemories
 from memory_core.operations import TIERS
@@ -24,15 +34,6 @@ from memory_core.short_term import TierTable
 __all__ = ["Candidate", "by_similarity", "nearest"]
 
 _STM = 0
-# More than k are asked of the index, since codes put some in the wrong order.
-_MORE = 6
-_MORE_RATIO = 0.25
-_MOST_MORE = 800
-# So many more than k are read at first, and others as long as they may belong to the k best.
-_FIRST_MORE = 2
-_MARGIN = 3.0
-# What sums of floats may differ from each other besides.
-_ROUNDING = 1e-5
 _FIRST_DEPTH = 32
 _DEPTH_GROWTH = 4
 _MAX_READ_TOGETHER = 256
@@ -41,10 +42,6 @@ _FEW = 256
 
 Vector = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
-# score, place, whether the score is of the full vector
-_Found = tuple[float, Place, bool]
-# score by the full vector, place, id and state where they had to be read
-_Ranked = tuple[float, Place, tuple[str, bytes] | None]
 
 
 class Candidate(NamedTuple):
@@ -80,7 +77,7 @@ def nearest(
     Raises:
         CorruptionError: a record that is needed is damaged.
     """
-    found: list[_Found] = []
+    found: list[Found] = []
     if _STM in tiers:
         scores, rows = searcher.search(memories.make_short().index, query, k)
         found += [(score, (_STM, row), True) for score, row in zip(scores, rows, strict=True)]
@@ -89,19 +86,19 @@ def nearest(
         among = None
         if sum(lower.rows.held[tier] for tier in tiers if tier) < len(lower.rows):
             among = lower.rows.sequences(max(tiers))
-        below = _Below(lower, query, among)
+        below = Below(lower, query, among)
         coded = below.first(k)
         if coded and not coded[0][2]:
-            ranked = _ranked(reader, memories, found, coded, below, query, k, applied)
+            ranked = k_best(reader, memories, found, coded, below, query, k, applied)
             return _hits(reader, memories, ranked, applied)
         found += coded
-    found.sort(key=_score, reverse=True)
+    found.sort(key=score_of, reverse=True)
     ranked = [(score, place, None) for score, place, _ in found[:k]]
     return _hits(reader, memories, ranked, applied)
 
 
 def _hits(
-    reader: Reader, memories: AgentMemories, ranked: list[_Ranked], applied: Applied
+    reader: Reader, memories: AgentMemories, ranked: list[Ranked], applied: Applied
 ) -> list[Hit]:
     places = [place for _, place, _ in ranked]
     unread = [place for _, place, record in ranked if record is None]
@@ -112,80 +109,6 @@ def _hits(
         hits.append(Hit(state_id, score, TIERS[place[0]], payload))
     reader.accesses.note(memories, places)
     return hits
-
-
-class _Below:
-    """What the approximate index of the lower tiers finds, a little and then more of it."""
-
-    def __init__(self, lower: LowerMemories, query: Vector, among: Ints | None) -> None:
-        self._lower, self._query, self._among = lower, query, among
-        self._depth = self._most = 0
-        self._is_all = False
-        self._lowest = 0.0
-
-    def may_have(self, floor: float) -> bool:
-        """Whether something that was not found yet may have a score above the floor."""
-        return not self._is_all and self._lowest > floor
-
-    def first(self, k: int) -> list[_Found]:
-        """The nearest k, and some more if their scores are of codes."""
-        self._most = k + _MOST_MORE
-        self._depth = k if self._lower.index.is_exact else k + max(_MORE, int(_MORE_RATIO * k))
-        found = self._search()
-        if self._depth == k and found and not found[0][2]:  # a build has ended since it was asked
-            return self.more()
-        return found
-
-    def more(self) -> list[_Found]:
-        """What the index finds when it is asked for several times as many."""
-        self._depth = min(_DEPTH_GROWTH * self._depth, self._most)
-        return self._search()
-
-    def _search(self) -> list[_Found]:
-        found = _of_index(self._lower, self._query, self._depth, self._among)
-        self._is_all = len(found) < self._depth or self._depth >= self._most
-        self._lowest = found[-1][0] if found else 0.0
-        return found
-
-
-def _ranked(
-    reader: Reader,
-    memories: AgentMemories,
-    exact: list[_Found],
-    coded: list[_Found],
-    below: _Below,
-    query: Vector,
-    k: int,
-    applied: Applied,
-) -> list[_Ranked]:
-    """The k best by their full vectors, of what is exact and what scores of codes put first.
-
-    A code's score is off by some thousandths. So candidates are read until the next one would
-    have to be off by more than `_MARGIN` standard deviations to be among the k best: a few where
-    scores lie apart, hundreds where many memories are nearly alike.
-    """
-    margin = 0.0
-    if memories.lower is not None:
-        margin = _MARGIN * memories.lower.index.score_deviation(query) + _ROUNDING
-    ranked: list[_Ranked] = []
-    waiting = sorted(exact + coded, key=_score, reverse=True)
-    seen: set[Place] = set()
-    wanted = k + _FIRST_MORE
-    while True:
-        some, waiting = waiting[:wanted], waiting[wanted:]
-        seen.update(place for _, place, _ in some)
-        ranked += _ranked_again(reader, memories, some, query, applied)
-        ranked.sort(key=_upper_first)
-        del ranked[k:]
-        floor = ranked[-1][0] - margin if len(ranked) == k else -np.inf
-        if below.may_have(floor):
-            more = [one for one in below.more() if one[1] not in seen]
-            known = {place for _, place, _ in more}
-            more += [one for one in waiting if one[1] not in known]
-            waiting = sorted(more, key=_score, reverse=True)
-        wanted = sum(1 for score, _, _ in waiting if score > floor)
-        if not wanted:
-            return ranked
 
 
 def by_similarity(
@@ -218,7 +141,7 @@ def by_similarity(
     taken: set[Place] = set()
     depth, together = max(k, _FIRST_DEPTH), min(k, _MAX_READ_TOGETHER)
     while True:
-        found: list[_Found] = []
+        found: list[Found] = []
         unseen = -np.inf  # the highest score that is not among what was found
         for source in sources:
             some = source.best(depth)
@@ -226,8 +149,8 @@ def by_similarity(
             if len(some) == depth and len(some) < source.count:
                 unseen = max(unseen, some[-1][0])
         if memories.lower is not None and not all(exact for _, _, exact in found):
-            error = memories.lower.index.score_error(query) + _ROUNDING
-        found.sort(key=_score, reverse=True)
+            error = memories.lower.index.score_error(query) + ROUNDING
+        found.sort(key=score_of, reverse=True)
         new = [one for one in found if one[0] >= unseen and one[1] not in taken]
         taken.update(place for _, place, _ in new)
         while new:
@@ -247,7 +170,7 @@ class _Rows:
         self._sorted = _sorted(table.index.vectors[chosen] @ query, chosen.tolist(), _STM)
         self.count = len(chosen)
 
-    def best(self, depth: int) -> list[_Found]:
+    def best(self, depth: int) -> list[Found]:
         """The ``depth`` most similar, best first."""
         return self._sorted[:depth]
 
@@ -266,7 +189,7 @@ class _Sequences:
     ) -> None:
         self._lower, self._query = lower, query
         self._among: Ints | None = None
-        self._sorted: list[_Found] | None = None
+        self._sorted: list[Found] | None = None
         self.count = sum(lower.rows.held[tier] if at is None else len(at) for tier, at in chosen)
         if self.count == len(lower.rows):
             return
@@ -279,26 +202,16 @@ class _Sequences:
                     at = part.tolist()
                     _, scores = reader.compared(memories, tier, at, query, applied)
                     self._sorted += _sorted(np.array(scores), at, tier)
-            self._sorted.sort(key=_score, reverse=True)
+            self._sorted.sort(key=score_of, reverse=True)
 
-    def best(self, depth: int) -> list[_Found]:
+    def best(self, depth: int) -> list[Found]:
         """The ``depth`` most similar, best first."""
         if self._sorted is not None:
             return self._sorted[:depth]
-        return _of_index(self._lower, self._query, depth, self._among)
+        return found_below(self._lower, self._query, depth, self._among)
 
 
-def _of_index(lower: LowerMemories, query: Vector, depth: int, among: Ints | None) -> list[_Found]:
-    scores, sequences = lower.index.search(query, depth, among=among)
-    exact = lower.index.is_exact  # asked afterwards: a build may have ended meanwhile
-    tiers = lower.rows.tiers_of(sequences) if sequences else []
-    return [
-        (score, (tier, sequence), exact)
-        for score, tier, sequence in zip(scores, tiers, sequences, strict=True)
-    ]
-
-
-def _sorted(scores: Vector, places: list[int], tier: int) -> list[_Found]:
+def _sorted(scores: Vector, places: list[int], tier: int) -> list[Found]:
     order = np.argsort(-scores, kind="stable").tolist()
     given = scores.tolist()
     return [(given[at], (tier, places[at]), True) for at in order]
@@ -307,7 +220,7 @@ def _sorted(scores: Vector, places: list[int], tier: int) -> list[_Found]:
 def _read(
     reader: Reader,
     memories: AgentMemories,
-    some: list[_Found],
+    some: list[Found],
     query: Vector,
     error: float,
     applied: Applied,
@@ -315,7 +228,7 @@ def _read(
     bounds = {place: score + error for score, place, _ in some}
     ranked = {
         place: (score, record)
-        for score, place, record in _ranked_again(reader, memories, some, query, applied)
+        for score, place, record in ranked_again(reader, memories, some, query, applied)
     }
     unread = [place for place, (_, record) in ranked.items() if record is None]
     read = dict(zip(unread, reader.states(memories, unread, applied), strict=True))
@@ -323,34 +236,3 @@ def _read(
         score, record = ranked[place]
         state_id, payload = record or read[place]
         yield Candidate(place, state_id, payload, score, bounds[place])
-
-
-def _ranked_again(
-    reader: Reader,
-    memories: AgentMemories,
-    found: list[_Found],
-    query: Vector,
-    applied: Applied,
-) -> list[_Ranked]:
-    """Scores by full vectors, best first, with id and state where these had to be read."""
-    ranked: list[_Ranked] = [(score, place, None) for score, place, exact in found if exact]
-    coded: dict[int, list[int]] = {}
-    for _, (tier, sequence), exact in found:
-        if not exact:
-            coded.setdefault(tier, []).append(sequence)
-    for tier, sequences in coded.items():
-        records, scores = reader.compared(memories, tier, sequences, query, applied)
-        ranked += [
-            (score, (tier, sequence), (state_id, parts.payload))
-            for score, sequence, (state_id, parts) in zip(scores, sequences, records, strict=True)
-        ]
-    ranked.sort(key=_upper_first)
-    return ranked
-
-
-def _score(found: tuple[float, Place, bool]) -> float:
-    return found[0]
-
-
-def _upper_first(ranked: _Ranked) -> tuple[float, int]:
-    return -ranked[0], ranked[1][0]
