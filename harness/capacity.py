@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from harness.errors import UsageError
 
-__all__ = ["TASKS_A_CORE", "TASK_BYTES", "agents_per_task", "check_fits", "cohort_ranges"]
+__all__ = [
+    "MAX_THREADS",
+    "TASKS_A_CORE",
+    "TASK_BYTES",
+    "agents_per_task",
+    "check_fits",
+    "check_threads",
+    "cohort_ranges",
+]
 
 # A task's process: what it holds of its own when it has loaded Ray, numpy and pyarrow
 # (harness/DESIGN.md has the measurement).
@@ -12,6 +20,8 @@ TASK_BYTES = 110 * 1024 * 1024
 # Processes that wait cost little; beyond this many a core they mostly wait for each other.
 TASKS_A_CORE = 128
 _MAX_AGENTS_A_TASK = 25_000
+# Thousands of threads of one process mostly wait for each other, and each takes a stack.
+MAX_THREADS = 4_096
 _REMEDIES = {
     "--agents": "run fewer agents",
     "--agents-per-task": "put more agents into a task, or leave the option out",
@@ -34,6 +44,25 @@ def cohort_ranges(agents: int, per_task: int) -> list[tuple[int, int]]:
     """The agents of each cohort, as (first, last + 1), of nearly equal size."""
     tasks = max(1, -(-agents // per_task))
     return [(agents * task // tasks, agents * (task + 1) // tasks) for task in range(tasks)]
+
+
+def check_threads(agents: int, agents_per_task: int | None) -> None:
+    """Refuse agents that cannot all be threads of one process.
+
+    Raises:
+        UsageError: names the most that can.
+    """
+    if agents_per_task is not None and agents_per_task < agents:
+        raise UsageError(
+            "--agents-per-task",
+            "contradicts --target threads: all agents are threads of one process; leave it out",
+        )
+    if agents > MAX_THREADS:
+        raise UsageError(
+            "--agents",
+            f"makes {agents:,} threads of one process, which takes at most {MAX_THREADS:,}; "
+            f"run fewer agents, or choose another target",
+        )
 
 
 def check_fits(

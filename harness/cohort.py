@@ -11,6 +11,7 @@ import asyncio
 import gc
 import os
 import time
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import ray
 import uvloop
 
 from harness.agent import Counters, RunClock, live
+from harness.agent_threads import AgentThreads, SharedRecorder, sleep_on_thread
 from harness.control import CohortReady, CohortReport
 from harness.errors import RunFailedError
 from harness.plan import RunPlan
@@ -98,10 +100,11 @@ class _Cohort:
         self._control = control
         self._plan = RunPlan(**spec.plan)
         self._node_id: str = ray.get_runtime_context().get_node_id()
-        self._counters = Counters()
+        self._counters: list[Counters] = []
         self._operations = 0
         self._clock = RunClock(0, 0, 0)
         self._error: str | None = None
+        self._threads: AgentThreads | None = None
 
     async def run(self) -> CohortResult:
         spec, plan = self._spec, self._plan
@@ -112,6 +115,8 @@ class _Cohort:
         connection: bytes = await self._control.connection.remote()
         session = await target.connect(plan, connection, spec.cohort)
         await self._preload(workloads, session)
+        if target.agents_are_threads:
+            self._threads = AgentThreads(len(workloads))
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
@@ -121,10 +126,15 @@ class _Cohort:
         wall_ns, origin_ns = time.time_ns(), time.perf_counter_ns()
         recorder = self._recorder(wall_ns, origin_ns)
         self._clock = RunClock.of(plan, origin_ns)
+        if self._threads is not None:
+            recorder = SharedRecorder(recorder)
+            self._clock.sleep = sleep_on_thread
         failed = 0
         if go:
             failed = await self._live(workloads, session, recorder)
         lived_s = (time.perf_counter_ns() - origin_ns) / 1e9
+        if self._threads is not None:
+            self._threads.close()
         try:
             await session.close()
         finally:
@@ -163,22 +173,7 @@ class _Cohort:
         self, workloads: list[WorkloadAgent], session: Session, recorder: Recorder
     ) -> int:
         """Let the agents live; how many ended with an exception."""
-        spec = self._spec
-        agents = [
-            asyncio.create_task(
-                live(
-                    self._plan,
-                    spec.agents,
-                    spec.first + position,
-                    workload,
-                    session,
-                    recorder,
-                    self._clock,
-                    self._counters,
-                )
-            )
-            for position, workload in enumerate(workloads)
-        ]
+        agents = self._agents(workloads, session, recorder)
         company = [
             asyncio.create_task(self._keep_reporting(session, recorder)),
             asyncio.create_task(self._keep_writing(recorder)),
@@ -193,6 +188,31 @@ class _Cohort:
         for outcome in ended:
             self._note(outcome)
         return sum(isinstance(outcome, BaseException) for outcome in ended)
+
+    def _agents(
+        self, workloads: list[WorkloadAgent], session: Session, recorder: Recorder
+    ) -> list[asyncio.Future[None]]:
+        """Start the agents: what awaits the end of each."""
+        spec = self._spec
+        # threads count for themselves: what several add to would lose some
+        self._counters = [Counters() for _ in (workloads if self._threads else range(1))]
+        lives = [
+            partial(
+                live,
+                self._plan,
+                spec.agents,
+                spec.first + position,
+                workload,
+                session,
+                recorder,
+                self._clock,
+                self._counters[position if self._threads else 0],
+            )
+            for position, workload in enumerate(workloads)
+        ]
+        if self._threads is not None:
+            return self._threads.live(lives)
+        return [asyncio.create_task(life()) for life in lives]
 
     def _note(self, outcome: object) -> None:
         if isinstance(outcome, Exception) and self._error is None:
@@ -239,8 +259,8 @@ class _Cohort:
         self._operations += done.operations
         report = CohortReport(
             cohort=self._spec.cohort,
-            agents_started=self._counters.started,
-            agents_done=self._counters.done,
+            agents_started=sum(one.started for one in self._counters),
+            agents_done=sum(one.done for one in self._counters),
             operations=done.operations,
             failures=done.failures,
             retries=session.retries,

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness.capacity import agents_per_task, check_fits, cohort_ranges
+from harness.capacity import agents_per_task, check_fits, check_threads, cohort_ranges
 from harness.cohort import CohortSpec
 from harness.errors import RunFailedError
 from harness.launch import BackgroundRefresh, Cohorts, Controller, Samplers
@@ -75,6 +75,9 @@ def check_ranges(
     if plan.shards is not None and not target.in_process:
         check_fits(plan.shards, cpus, free_bytes, option="--shards")
     per_task = plan.agents_per_task or agents_per_task(agents, cpus, in_process=target.in_process)
+    if target.agents_are_threads:
+        check_threads(agents, plan.agents_per_task)
+        per_task = agents
     ranges = cohort_ranges(agents, per_task)
     option = "--agents" if plan.agents_per_task is None else "--agents-per-task"
     check_fits(len(ranges), cpus, free_bytes, option=option)

@@ -32,7 +32,7 @@ __all__ = ["IN_PROCESS_TARGETS", "Summary", "summarise", "summarise_rows"]
 Summary = dict[str, Any]
 
 # Targets whose store works inside the cohorts' own processes.
-IN_PROCESS_TARGETS = frozenset({"embedded"})
+IN_PROCESS_TARGETS = frozenset({"embedded", "threads"})
 _MIB = 2**20
 
 

@@ -13,6 +13,7 @@ __all__ = ["BUILT_IN", "load_target"]
 BUILT_IN = {
     "memory_core": "harness.targets.memory_core:MemoryCoreTarget",
     "embedded": "harness.targets.embedded:EmbeddedTarget",
+    "threads": "harness.targets.threads:ThreadsTarget",
     "noop": "harness.targets.noop:NoopTarget",
 }
 

@@ -80,11 +80,20 @@ class Session(Protocol):
 
 
 class Target(Protocol):
-    """A kind of store."""
+    """A kind of store.
+
+    Attributes:
+        name: as ``--target`` names it.
+        description: in a line.
+        in_process: the store works in the cohorts' own processes.
+        agents_are_threads: agents are threads of one process, and what a session's `submit`
+            gives never suspends; otherwise they are coroutines.
+    """
 
     name: str
     description: str
     in_process: bool
+    agents_are_threads: bool
 
     def prepare(self, plan: RunPlan, placement: Placement) -> Prepared:
         """In the driver, with Ray connected: start the store and wait until it serves.

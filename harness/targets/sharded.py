@@ -52,6 +52,7 @@ class ShardedTarget(ABC):
     name: str
     description: str
     in_process = False
+    agents_are_threads = False
 
     def __init__(self) -> None:
         self._shards: Shards | None = None

@@ -90,9 +90,10 @@ def session(monkeypatch: pytest.MonkeyPatch) -> Session:
         assert connection == CONNECTION
         return session
 
+    target = SimpleNamespace(connect=connect, agents_are_threads=False)
     context = SimpleNamespace(get_node_id=lambda: "node")
     monkeypatch.setattr(cohort.ray, "get_runtime_context", lambda: context)
-    monkeypatch.setattr(cohort, "load_target", lambda _: SimpleNamespace(connect=connect))
+    monkeypatch.setattr(cohort, "load_target", lambda _: target)
     monkeypatch.setattr(cohort.gc, "freeze", lambda: None)
     monkeypatch.setattr(cohort.gc, "set_threshold", lambda *_: None)
     monkeypatch.setattr(cohort, "REPORT_INTERVAL_S", 0.01)

@@ -1,0 +1,82 @@
+"""The target ``threads``: our store in one process, whose agents are threads of that process.
+
+What it is for is comparison: how far agents come under one interpreter's lock. Each operation is
+a call of its own, as `memory_core.AgentMemorySystem` makes it, and threads that call at the same
+moment share a commit.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from time import perf_counter_ns
+
+import msgspec
+
+from harness.plan import RunPlan
+from harness.targets.base import Placement, Prepared, WatchedProcess
+from memory_core import MemoryConfig, MemoryStore
+from memory_core.client import Answer, BatchTiming
+from memory_core.errors import MemoryCoreError
+from memory_core.operations import Retrieve, Search, Store
+from memory_core.results import Failure
+
+__all__ = ["ThreadsTarget"]
+
+
+class ThreadsSession:
+    """A session for threads: what `submit` gives blocks the thread that awaits it."""
+
+    retries = 0
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    async def submit(self, operation: Store | Retrieve | Search) -> Answer:
+        """See `harness.targets.base.Session`. Safe from many threads; never suspends."""
+        sent_ns = perf_counter_ns()
+        try:
+            [result], began_ns, durable_ns = self._store.execute_timed((operation,))
+        except MemoryCoreError as error:
+            timing = BatchTiming(0, 1, 1, sent_ns, 0, perf_counter_ns() - sent_ns)
+            return Answer(Failure.of(error), timing)
+        wait_ns = max(began_ns - sent_ns, 0)
+        return Answer(result, BatchTiming(0, 1, 1, sent_ns, wait_ns, durable_ns - began_ns))
+
+    async def close(self) -> None:
+        """Close the store."""
+        self._store.close()
+
+
+class ThreadsTarget:
+    """Our store in one process, agents as its threads."""
+
+    name = "threads"
+    description = "our store in one process, and agents that are its threads"
+    in_process = True
+    agents_are_threads = True
+
+    def prepare(self, plan: RunPlan, placement: Placement) -> Prepared:
+        """Nothing to start; the cohort opens the store itself."""
+        del plan
+        return Prepared(
+            connection=msgspec.msgpack.encode(str(placement.data_dir)),
+            topology={"stores": "one, in the agents' process"},
+        )
+
+    def processes(self) -> list[WatchedProcess]:
+        """The cohort is watched already."""
+        return []
+
+    async def connect(self, plan: RunPlan, connection: bytes, cohort: int) -> ThreadsSession:
+        """Open the store."""
+        folder = Path(msgspec.msgpack.decode(connection, type=str)) / f"cohort-{cohort}"
+        config = MemoryConfig(
+            path=folder,
+            dimension=plan.dimension,
+            durability=plan.durability,
+            memory_limit_bytes=plan.memory_limit_bytes,
+        )
+        return ThreadsSession(MemoryStore(config))
+
+    def destroy(self) -> None:
+        """Nothing was started here."""
