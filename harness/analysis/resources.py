@@ -24,7 +24,7 @@ import pyarrow as pa
 from harness.analysis.rows import Window
 from harness.schema import ROLES
 
-__all__ = ["NODE", "ROLE_FIGURES", "resource_figures"]
+__all__ = ["NODE", "ROLE_FIGURES", "process_figures", "resource_figures"]
 
 Floats = npt.NDArray[np.float64]
 Times = npt.NDArray[np.int64]
@@ -84,26 +84,39 @@ def resource_figures(
         maximum of any, and ``cpu_percent_busiest``, the busiest machine's average), memory and
         load summed over machines, and bytes moved within the window.
     """
-    columns = _arrays(processes)
-    columns["uss_bytes"] = _carried(columns, "uss_bytes")
-    figures = {role: _role_figures(columns, role, window) for role in ROLES}
+    columns = _process_columns(processes)
+    figures = {role: _group_figures(columns, columns["role"] == role, window) for role in ROLES}
     figures[NODE] = _node_figures(_arrays(nodes), window)
     return figures
 
 
-def _role_figures(columns: _Columns, role: str, window: Window | None) -> Figures:
+def process_figures(processes: pa.Table, window: Window | None) -> Figures:
+    """Sum up the samples of all processes together within a window: `ROLE_FIGURES`.
+
+    The maximum is that of the sum at one moment, which maxima of roles do not tell.
+    """
+    columns = _process_columns(processes)
+    return _group_figures(columns, np.isin(columns["role"], ROLES), window)
+
+
+def _process_columns(processes: pa.Table) -> _Columns:
+    columns = _arrays(processes)
+    columns["uss_bytes"] = _carried(columns, "uss_bytes")
+    return columns
+
+
+def _group_figures(columns: _Columns, of_group: _Mask, window: Window | None) -> Figures:
     figures: Figures = dict.fromkeys(ROLE_FIGURES)
     figures["processes"] = 0
     if window is None:
         return figures
-    of_role = columns["role"] == role
     ticks = _inside(columns["wall_ns"], window)
-    if not (ticks & of_role).any():
+    if not (ticks & of_group).any():
         return figures
     for name in ("cpu_percent", "rss_bytes", "uss_bytes"):
-        series = _summed_by_tick(columns, ticks & of_role, name, ticks)
+        series = _summed_by_tick(columns, ticks & of_group, name, ticks)
         figures[f"{name}_avg"], figures[f"{name}_max"] = _average_and_maximum(series)
-    used_s = _cpu_seconds_by_process(columns, of_role, window)
+    used_s = _cpu_seconds_by_process(columns, of_group, window)
     figures["processes"] = len(used_s)
     figures["cpu_seconds"] = float(used_s.sum())
     if window.duration_s > 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +49,7 @@ class Bench:
         session: the connection to Ray that its steps share.
         view: shows how it goes.
         stop: asks for its end.
+        planned: how many steps there are to be; 0 when that is not known.
         steps: those that have ended.
         problems: what went wrong, in sentences.
     """
@@ -56,8 +58,10 @@ class Bench:
     session: RaySession
     view: View
     stop: StopRequest
+    planned: int = 0
     steps: list[Step] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    _begun: int = 0
 
     def run_step(self, name: str, plan: RunPlan) -> Step:
         """Run one step as `harness run` would; a step that fails does not end the benchmark.
@@ -72,7 +76,9 @@ class Bench:
     def run_prepared(self, name: str, prepared: PreparedRun) -> Step:
         """As `run_step`, of a plan that was found good."""
         self.check_stop()
-        self.view.note(f"step {name}")
+        self._begun += 1
+        of_all = f" ({self._begun} of {self.planned})" if self.planned else ""
+        self.view.note(f"step {name}{of_all}")
         directory = self.directory.step(name)
         try:
             outcome = run(prepared, directory, self.view, self.stop, self.session)
@@ -122,6 +128,7 @@ def carry_out(
     """
     status: Status = "failed"
     problems: list[str] = []
+    began_s = time.monotonic()
     try:
         with ray_session(address) as session:
             bench = Bench(directory=directory, session=session, view=view, stop=stop)
@@ -140,7 +147,8 @@ def carry_out(
         directory.update_status("interrupted" if stop.requested else "failed", problems=problems)
         raise
     # before the summary, which says how the benchmark ended
-    directory.update_status(status, problems=problems)
+    took_s = time.monotonic() - began_s
+    directory.update_status(status, problems=problems, duration_s=took_s)
     summary = summarise(directory.path)
     directory.write_summary(summary)
     return Outcome(status=status, summary=summary, problems=problems)

@@ -1,7 +1,7 @@
 """The directory of a benchmark: a document, a summary, and a run directory for each step.
 
     <bench directory>
-    ├── run.json       command, status, plan of the steps, the benchmark's settings, steps
+    ├── run.json       command, status, duration, plan of the steps, settings, steps
     ├── events.jsonl   which step began when
     ├── steps/<name>/  a run directory each (harness.rundir)
     └── summary.json   the figures of all steps together

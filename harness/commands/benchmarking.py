@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +78,7 @@ def measure_in_steps(
         raise
     for problem in outcome.problems:
         say(problem)
+    _make_report(directory.path)
     if as_json:
         click.echo((directory.path / "summary.json").read_text(), nl=False)
     else:
@@ -86,3 +88,13 @@ def measure_in_steps(
         click.echo()
         click.echo(directory.path)
     return EXIT_CODES[outcome.status]
+
+
+def _make_report(path: Path) -> None:
+    """Make ``report.html``; whatever becomes of it, the benchmark stays what it is."""
+    try:
+        import_module("harness.report.html").write_report(path)
+    except ModuleNotFoundError:
+        return  # there is none in this release
+    except Exception as error:  # noqa: BLE001 - a report is no reason to lose a benchmark
+        say(f"the report could not be made: {error}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,14 @@ import click
 from harness.plan import ARRIVALS, DURABILITIES, WORKLOADS, RunPlan
 from harness.plan_file import load_plan
 
-__all__ = ["OUTPUT_OPTIONS", "PLAN_OPTIONS", "THRESHOLD_OPTIONS", "plan_of", "with_options"]
+__all__ = [
+    "OUTPUT_OPTIONS",
+    "PLAN_OPTIONS",
+    "THRESHOLD_OPTIONS",
+    "plan_of",
+    "plan_options",
+    "with_options",
+]
 
 
 def _switch(name: str, text: str) -> Callable[[Any], Any]:
@@ -100,6 +107,20 @@ def with_options(options: list[Callable[[Any], Any]]) -> Callable[[Any], Any]:
         return function
 
     return decorate
+
+
+def plan_options(*, without: Collection[str]) -> list[Callable[[Any], Any]]:
+    """`PLAN_OPTIONS` but for those that set these fields of the plan."""
+    return [option for option in PLAN_OPTIONS if _name_of(option) not in without]
+
+
+def _name_of(option: Callable[[Any], Any]) -> str:
+    """The parameter that an option gives to a command."""
+
+    def bare() -> None: ...
+
+    name: str = option(bare).__click_params__[0].name
+    return name
 
 
 def plan_of(plan_file: Path | None, options: dict[str, Any]) -> RunPlan:

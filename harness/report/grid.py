@@ -29,6 +29,7 @@ class Column:
         drop: the higher, the sooner it goes where the terminal is narrow; 0 stays.
         left: aligned to the left, for names.
         style: of its cells.
+        styles: of each cell, where they differ.
     """
 
     heading: str
@@ -37,6 +38,7 @@ class Column:
     drop: int = 0
     left: bool = False
     style: str = ""
+    styles: Sequence[str] = ()
 
     @property
     def width(self) -> int:
@@ -68,7 +70,10 @@ class Grid:
         lines = [self._groups(columns, places)] if any(one.group for one in columns) else []
         lines.append(_line(places, [(one.aligned(one.heading), "dim") for one in columns]))
         for row in range(len(columns[0].cells)):
-            cells = [(one.aligned(one.cells[row]), one.style) for one in columns]
+            cells = [
+                (one.aligned(one.cells[row]), one.styles[row] if one.styles else one.style)
+                for one in columns
+            ]
             lines.append(_line(places, cells))
         return lines
 

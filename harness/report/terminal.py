@@ -19,9 +19,9 @@ from harness.report.grid import Column, Grid
 from harness.report.thresholds import render_thresholds
 from harness.schema import OPERATIONS, ROLES
 
-__all__ = ["render_summary"]
+__all__ = ["VERDICT_STYLES", "render_summary"]
 
-_STYLES = {
+VERDICT_STYLES = {
     "invalid": "bold red",
     "failed": "bold red",
     "warning": "bold dark_orange3",
@@ -76,13 +76,13 @@ def _headlines(summary: Mapping[str, Any], invalid: bool) -> Iterator[Padding]:
     """The verdict in plain words, then one line for each thing to know before the figures."""
     if summary["limit"]["kind"] == "load_generator" and not invalid:
         words = "The load generator, not the store, was the limit of this run."
-        yield _indented(Text(words, _STYLES["warning"]))
+        yield _indented(Text(words, VERDICT_STYLES["warning"]))
     for one in summary["verdicts"]:
         if one["verdict"] == "ok" or one["name"] == "limit":
             continue
         mark = "INVALID: " if one["verdict"] == "invalid" else ""
         sentence = figures.plain(one["sentence"])
-        yield _indented(Text(f"{mark}{sentence}", _STYLES.get(one["verdict"], "")))
+        yield _indented(Text(f"{mark}{sentence}", VERDICT_STYLES.get(one["verdict"], "")))
         if mark:
             withheld = "Its times are withheld; lower --rate, or give the agents more cores."
             yield _indented(Text(withheld))
@@ -106,7 +106,7 @@ def _headline(summary: Mapping[str, Any]) -> Text:
     )
     if not summary["failed"]:
         line.append(", ")
-        line.append("none failed", _STYLES["ok"])
+        line.append("none failed", VERDICT_STYLES["ok"])
     line.append(".")
     return line
 
