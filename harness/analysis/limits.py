@@ -4,12 +4,13 @@
 `_QUESTIONS`, and the first that has an answer gives it:
 
 1. Was anything measured?
-2. Did the open loop carry the rate it was offered? Then the schedule set the pace.
-3. Were the cohorts near a whole core each while the shards idled? Then the load generator did.
-4. Was a whole machine busy? Then its CPU did, whoever took it.
-5. Was a cohort, a shard or Ray's own process near a whole core?
-6. Did the agents spend most of their time thinking?
-7. No core was near full, so time went in waiting: were the shards taken up by batches that
+2. Were operations refused for lack of memory, or was hardly any of the machine's left?
+3. Did the open loop carry the rate it was offered? Then the schedule set the pace.
+4. Were the cohorts near a whole core each while the shards idled? Then the load generator did.
+5. Was a whole machine busy? Then its CPU did, whoever took it.
+6. Was a cohort, a shard or Ray's own process near a whole core?
+7. Did the agents spend most of their time thinking?
+8. No core was near full, so time went in waiting: were the shards taken up by batches that
    used little CPU (the disk), or did an operation's time go in transport, or in service?
 
 Thresholds are named below. A process runs Python, so one core is the most it can use: near a
@@ -34,6 +35,9 @@ THINKING_RATIO = 0.5
 # A shard is taken up by its batches for this much of the time, and computes for less of it.
 TAKEN_UP_RATIO = 0.5
 COMPUTING_RATIO = 0.6
+# Operations that a store with a memory bound refused; memory that was free at one moment.
+REFUSED_RATIO = 0.01
+MEMORY_LEFT_RATIO = 0.05
 
 _RAY_ROLES = ("raylet", "gcs")
 
@@ -54,6 +58,9 @@ class Utilisation:
         thinking_ratio: how much of the agents' time no operation was under way.
         shard_taken_up_ratio: how much of the time the busiest shard had a batch under way.
         response_ms: mean response time; queue_ms, transport_ms, service_ms: its mean parts.
+        refused_ratio: operations that failed as overloaded.
+        memory_limit_bytes: what a shard may hold; None is no bound.
+        memory_left_ratio: the least of a machine's memory that was free.
         fsync: acknowledged once on disk.
         in_process: the store runs inside the cohorts' processes.
     """
@@ -76,6 +83,9 @@ class Utilisation:
     queue_ms: float = 0.0
     transport_ms: float = 0.0
     service_ms: float = 0.0
+    refused_ratio: float = 0.0
+    memory_limit_bytes: int | None = None
+    memory_left_ratio: float | None = None
     fsync: bool = True
     in_process: bool = False
 
@@ -84,7 +94,7 @@ class Utilisation:
 class Limit:
     """What limited a run.
 
-    ``kind`` is one of nothing, schedule, load_generator, machine, process, shard, ray,
+    ``kind`` is one of nothing, memory, schedule, load_generator, machine, process, shard, ray,
     think_time, disk, store, transport, unknown; ``sentence`` says it in words, with figures.
     """
 
@@ -105,6 +115,22 @@ def _nothing(used: Utilisation) -> Limit | None:
     if used.operations:
         return None
     return Limit("nothing", "Nothing was measured, so nothing can be said of what limited the run.")
+
+
+def _memory(used: Utilisation) -> Limit | None:
+    if used.memory_limit_bytes is not None and used.refused_ratio >= REFUSED_RATIO:
+        return Limit(
+            "memory",
+            f"The memory that a shard may hold limited the run: {used.refused_ratio:.1%} of the "
+            f"operations were refused (--memory-limit {used.memory_limit_bytes:,} bytes).",
+        )
+    if used.memory_left_ratio is None or used.memory_left_ratio >= MEMORY_LEFT_RATIO:
+        return None
+    return Limit(
+        "memory",
+        "The machine's memory limited the run: at one moment only "
+        f"{used.memory_left_ratio:.1%} of it was free.",
+    )
 
 
 def _schedule(used: Utilisation) -> Limit | None:
@@ -181,12 +207,15 @@ def _waiting(used: Utilisation) -> Limit | None:
             f"{_share(used)}.",
         )
     taken_up = used.shard_taken_up_ratio
-    if taken_up >= TAKEN_UP_RATIO and (used.shard_cores or 0.0) < COMPUTING_RATIO * taken_up:
+    # a store in the cohorts' own processes computes with what agents do
+    computing = (used.cohort_cores if used.in_process else used.shard_cores) or 0.0
+    if taken_up >= TAKEN_UP_RATIO and computing < COMPUTING_RATIO * taken_up:
         what = "The disk (fsync) limited the run" if used.fsync else "The store limited the run"
+        who = "a store in its agents' process" if used.in_process else "the busiest shard"
         return Limit(
             "disk" if used.fsync else "store",
-            f"{what}: the busiest shard had a batch under way for {taken_up:.0%} of the time "
-            f"and computed for {used.shard_cores or 0.0:.0%}.",
+            f"{what}: {who} had a batch under way for {taken_up:.0%} of the time "
+            f"and computed for {computing:.0%}.",
         )
     # Operations queue because the batch before them is under way, so queueing is nobody's own.
     if used.service_ms >= used.transport_ms:
@@ -200,6 +229,7 @@ def _waiting(used: Utilisation) -> Limit | None:
 
 _QUESTIONS: tuple[Callable[[Utilisation], Limit | None], ...] = (
     _nothing,
+    _memory,
     _schedule,
     _load_generator,
     _machine,

@@ -220,9 +220,20 @@ def _utilisation(rows: MeasuredRows, summary: Summary, plan: Mapping[str, Any]) 
         queue_ms=means_ms["queue"],
         transport_ms=means_ms["transport"],
         service_ms=means_ms["service"],
+        refused_ratio=summary["outcomes"]["overloaded"] / max(rows.operations, 1),
+        memory_limit_bytes=plan.get("memory_limit_bytes"),
+        memory_left_ratio=_memory_left_ratio(node),
         fsync=plan.get("durability") == "fsync" and plan.get("target") != "noop",
         in_process=plan.get("target") in IN_PROCESS_TARGETS,
     )
+
+
+def _memory_left_ratio(node: Mapping[str, Any]) -> float | None:
+    """What was free at the least, of a machine's memory; None of several, or where not sampled."""
+    left, used = node["memory_available_bytes_min"], node["memory_used_bytes_max"]
+    if node["nodes"] != 1 or not left or used is None:
+        return None
+    return float(left / (left + used))
 
 
 def _hundredth(percent: float | None) -> float | None:

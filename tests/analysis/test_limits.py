@@ -61,6 +61,20 @@ MEANS = {"response_ms": 10.0, "queue_ms": 2.0, "transport_ms": 5.0, "service_ms"
             ["agents and store together"],
             CALM | {"cohort_cores": 0.98, "shards": 0, "shard_cores": None, "in_process": True},
         ),
+        (
+            "disk",
+            ["agents' process", "90% of the time", "31%"],
+            CALM
+            | {"shard_taken_up_ratio": 0.9, "cohort_cores": 0.31, "shards": 0}
+            | {"shard_cores": None, "in_process": True},
+        ),
+        (
+            "memory",
+            ["2.5% of the operations were refused", "1,048,576 bytes"],
+            CALM | {"refused_ratio": 0.025, "memory_limit_bytes": 2**20, "shard_cores": 0.99},
+        ),
+        ("memory", ["only 3.0% of it was free"], CALM | {"memory_left_ratio": 0.03}),
+        ("transport", [], CALM | MEANS | {"memory_left_ratio": 0.06, "refused_ratio": 0.5}),
         ("ray", ["0.91 of a core"], CALM | {"cores_by_role": {"raylet": 0.91}}),
         (
             "think_time",
