@@ -20,7 +20,7 @@ from harness.analysis.rounds import COLUMNS, AgentRows, find_rounds, read_agent_
 from harness.analysis.rows import Window
 from harness.analysis.summary import summarise
 from harness.rundir_reader import RunReader
-from harness.schema import OPERATIONS
+from harness.schema import OPERATIONS, ROLES
 from harness.workload import RETRIEVES, SEARCHES, STATES
 
 __all__ = ["ROUND_OPERATIONS", "SCALARS", "Repeat", "count_figures", "read_repeat", "usable"]
@@ -81,6 +81,16 @@ class Repeat:
         """Operations a second."""
         return self.scalars["operations_per_second"] or 0.0
 
+    @property
+    def other_cores(self) -> float | None:
+        """Cores that programs that are not ours used; None where several machines are."""
+        resources, duration_s = self.summary["resources"], self.summary["duration_s"]
+        node = resources[NODE]
+        if node["nodes"] != 1 or not duration_s:
+            return None
+        ours = sum(resources[role]["cpu_seconds"] or 0.0 for role in ROLES) / duration_s
+        return max(0.0, float(node["cpu_percent_avg"] / 100 * node["cpu_count"] - ours))
+
     def as_dict(self) -> dict[str, Any]:
         """Give what a summary says of one repeat."""
         return {
@@ -89,6 +99,8 @@ class Repeat:
             "rounds": self.rounds,
             "operations": self.summary["operations"],
             "failed": self.summary["failed"],
+            "other_cores": self.other_cores,
+            "cpu_count": self.summary["resources"][NODE]["cpu_count"],
             **self.scalars,
         }
 

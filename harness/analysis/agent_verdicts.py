@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from statistics import median
 from typing import Any
 
 from harness.analysis.verdicts import VERDICTS, Verdict
@@ -11,6 +12,8 @@ __all__ = ["FEWEST_REPEATS", "agent_verdicts"]
 
 # With fewer nothing is known of how much a figure differs from repeat to repeat.
 FEWEST_REPEATS = 3
+# Other programs that take less than this of the machine are not worth a word.
+OTHERS_RATIO = 0.2
 
 
 def agent_verdicts(run: Mapping[str, Any], summary: Mapping[str, Any]) -> list[Verdict]:
@@ -26,6 +29,7 @@ def agent_verdicts(run: Mapping[str, Any], summary: Mapping[str, Any]) -> list[V
         *_no_rounds(summary),
         *_repeats(summary),
         *_load_generator(summary),
+        *_other_programs(summary),
         *_threads(summary),
     ]
     if summary["counts"]:
@@ -118,6 +122,21 @@ def _load_generator(summary: Mapping[str, Any]) -> Iterator[Verdict]:
             "may carry more than these figures."
         )
         yield _verdict("load_generator", "warning", sentence)
+
+
+def _other_programs(summary: Mapping[str, Any]) -> Iterator[Verdict]:
+    repeats = [one for _, figures in _groups(summary) for one in figures["repeats"]]
+    known = [one for one in repeats if one["other_cores"] is not None and one["cpu_count"]]
+    if not known:
+        return
+    usual = median(one["other_cores"] for one in known)
+    cores = known[0]["cpu_count"]
+    if usual >= OTHERS_RATIO * cores:
+        sentence = (
+            f"Other programs used {usual:.2f} of the machine's {cores} cores meanwhile, which "
+            "agents and store did not have: repeat this on a quiet machine."
+        )
+        yield _verdict("other_programs", "warning", sentence)
 
 
 def _threads(summary: Mapping[str, Any]) -> Iterator[Verdict]:

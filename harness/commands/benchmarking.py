@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,9 +91,9 @@ def measure_in_steps(
 
 def _make_report(path: Path) -> None:
     """Make ``report.html``; whatever becomes of it, the benchmark stays what it is."""
+    from harness.report.html import write_report
+
     try:
-        import_module("harness.report.html").write_report(path)
-    except ModuleNotFoundError:
-        return  # there is none in this release
+        write_report(path)
     except Exception as error:  # noqa: BLE001 - a report is no reason to lose a benchmark
         say(f"the report could not be made: {error}")

@@ -198,7 +198,7 @@ def test_cpu_and_memory_are_of_all_processes_together(written: Written):
     assert figures["loopback_bytes"] == 0
 
 
-def _write_samples(run: RunDirectory) -> None:
+def _write_samples(run: RunDirectory, *, cpu_seconds_a_tick: float = 0.1) -> None:
     """Samples every 200 ms of 1.8 s: a shard and a cohort that take turns, 1,000 bytes a second."""
     sink = LocalSink(run.path)
     nodes = StreamWriter(sink, "resources/nodes-n.arrows", NODES_SCHEMA)
@@ -211,10 +211,29 @@ def _write_samples(run: RunDirectory) -> None:
             (1, "shard", high, 500, 100),
             (2, "cohort", low, 600, 200),
         ):
-            processes.add(("n", *at, pid, role, 0, cpu, tick * 0.1, rss, uss, 1, 1))
+            processes.add(("n", *at, pid, role, 0, cpu, tick * cpu_seconds_a_tick, rss, uss, 1, 1))
     for stream in (nodes, processes):
         stream.flush()
         stream.end()
+
+
+def test_other_programs_on_the_machine_are_told(written: Written):
+    """What is busy and not ours is a warning: of 2 cores at 50%, ours used half of one each."""
+    run = written.step("agents-1-1", 10.0, rounds=10)
+    _write_samples(run, cpu_seconds_a_tick=0.02)
+    run.write_summary(summarise(open_run(run.path)))
+    assert (
+        "Other programs used 0.80 of the machine's 2 cores"
+        in verdict(written.summary(), "other_programs")["sentence"]
+    )
+
+
+def test_a_quiet_machine_is_not_worth_a_word(written: Written):
+    """Where all that is busy is ours, nothing is said."""
+    run = written.step("agents-1-1", 10.0, rounds=10)
+    _write_samples(run)
+    run.write_summary(summarise(open_run(run.path)))
+    assert not [one for one in written.summary()["verdicts"] if one["name"] == "other_programs"]
 
 
 def test_a_count_whose_agents_finished_no_round_has_no_durations_and_says_so(written: Written):
