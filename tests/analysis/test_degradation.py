@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.optimize import curve_fit
 
 from harness.analysis.degradation import Degradation, fit_degradation
 
@@ -76,6 +77,27 @@ def test_bend_with_noise_is_found_with_intervals_that_hold():
     assert (held >= 52).all(), held
 
 
+def test_intervals_of_a_bend_are_scipys():
+    """The intervals of a bend and its exponents are those of scipy's least squares."""
+    volumes = np.repeat(VOLUMES, 3)
+    times = noisy(bent(volumes), 2, 0.05)
+
+    def lines(x: np.ndarray, at_bend: float, before: float, after: float, bend: float):
+        return at_bend + np.where(x < bend, before, after) * (x - bend)
+
+    start = (np.log(0.14), 0.1, 0.6, np.log(3e4))
+    known, covariance = curve_fit(lines, np.log(volumes), np.log(times), p0=start)
+    half_widths = stats.t.ppf(0.975, 8) * np.sqrt(np.diag(covariance))
+    found = fit_degradation(volumes, times)
+    for part, at in ((found.exponent_before, 1), (found.exponent_after, 2)):
+        assert part["estimate"] == pytest.approx(known[at], abs=0.002)
+        assert part["high"] - part["low"] == pytest.approx(2 * half_widths[at], rel=0.02)
+    assert np.log(found.bend_at["estimate"]) == pytest.approx(known[3], abs=0.01)
+    assert np.log(found.bend_at["high"] / found.bend_at["low"]) == pytest.approx(
+        2 * half_widths[3], rel=0.02
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("volumes", [SEVEN, np.repeat(VOLUMES, 3)], ids=["seven", "repeats"])
 def test_straight_series_are_rarely_given_a_bend(volumes: np.ndarray):
@@ -94,6 +116,12 @@ def test_bend_of_four_points_is_not_claimed():
     assert found.exponent_before is None
     assert "steepest from 100,000 to 1,000,000 (^0.60)" in found.sentence
     assert "do not prove a bend" in found.sentence
+
+
+def test_bend_of_five_points_is_not_claimed():
+    """Five points leave one to judge a bend by, which is too few, however well it fits."""
+    volumes = np.geomspace(1e3, 1e6, 5)
+    assert fit_degradation(volumes, bent(volumes)).bend_at is None
 
 
 def test_two_volumes_have_an_exponent_without_interval():

@@ -89,12 +89,22 @@ def test_fit_is_scipys_least_squares_of_logarithms():
 
 
 def test_linear_data_have_neither_contention_nor_peak():
-    """Throughput that grows with the agents gives zeros and no peak."""
-    fit = fitted(COUNTS, 500.0 * COUNTS)
-    assert fit.contention["estimate"] == 0.0
-    assert fit.coherency["estimate"] == 0.0
+    """Throughput that grows with the agents gives zeros, not roundings, and no peak."""
+    for of_one in np.geomspace(0.3, 30_000, 40):
+        fit = fitted(COUNTS, of_one * COUNTS)
+        assert fit.contention["estimate"] == 0.0
+        assert fit.coherency["estimate"] == 0.0
     assert fit.peak_agents is None
     assert "No peak of throughput is predicted up to 5,000 agents" in usl_sentence(fit)
+
+
+@pytest.mark.parametrize(("peak", "foretold"), [(4_900.0, True), (5_100.0, False)])
+def test_peak_far_beyond_the_largest_count_is_not_foretold(peak: float, foretold: bool):
+    """A peak within 10 times the largest count is given, and one that lies beyond is not."""
+    fit = fitted(COUNTS, throughput(COUNTS, 850.0, 0.003, (1 - 0.003) / peak**2))
+    assert (fit.peak_agents is not None) == foretold
+    assert (fit.peak_ops_s is not None) == foretold
+    assert ("predicted to peak" in usl_sentence(fit)) == foretold
 
 
 def test_growth_beyond_linear_is_called_a_poor_fit():
