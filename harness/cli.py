@@ -14,6 +14,7 @@ import click
 
 import harness
 from harness.commands.bench import bench
+from harness.commands.capacity import capacity
 from harness.commands.doctor import doctor
 from harness.commands.measuring import say
 from harness.commands.report import report
@@ -77,5 +78,5 @@ def _command() -> None:
     """A load harness for agent memories: how many agents does a store carry, and at what cost?"""
 
 
-for _each in (run, bench, report, targets, store, doctor):
+for _each in (run, bench, report, capacity, targets, store, doctor):
     _command.add_command(_each)
