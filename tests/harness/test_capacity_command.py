@@ -90,7 +90,16 @@ def test_a_search_leaves_a_bench_directory_with_a_run_for_each_step():
 def test_an_objective_that_nothing_keeps_exits_with_3():
     """As a threshold that is breached: the open loop's least rate breaks it."""
     with short_folder() as folder:
-        options = ["--slo", "throughput_ops_s>1e9", "--search", "rate", "--start", "1", "--max-trials", "2"]
+        options = [
+            "--slo",
+            "throughput_ops_s>1e9",
+            "--search",
+            "rate",
+            "--start",
+            "1",
+            "--max-trials",
+            "2",
+        ]
         done = command("capacity", *options, *SMALL, "--agents", "2", "--json", temp=folder)
         assert done.returncode == 3, done.stderr
         assert json.loads(done.stdout)["capacity"]["ended"] == "never"
