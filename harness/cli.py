@@ -1,8 +1,8 @@
 """The command ``harness``: parse, build a plan, call one function, map errors to exit codes.
 
-Exit codes: 0 done; 1 failed; 2 wrong usage; 3 a threshold was breached; 4 the run is INVALID; 130
-interrupted. Progress goes to standard error; the last line on standard output is the run
-directory, or with ``--json`` the summary is all there is.
+Exit codes: 0 done; 1 failed; 2 wrong usage; 3 a threshold was breached or a figure is worse; 4 the
+run is INVALID; 130 interrupted. Progress goes to standard error; the last line on standard output
+is the run directory, or with ``--json`` the summary is all there is.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import click
 import harness
 from harness.commands.bench import bench
 from harness.commands.capacity import capacity
+from harness.commands.compare import compare
 from harness.commands.doctor import doctor
 from harness.commands.measuring import say
 from harness.commands.report import report
@@ -78,5 +79,5 @@ def _command() -> None:
     """A load harness for agent memories: how many agents does a store carry, and at what cost?"""
 
 
-for _each in (run, bench, report, capacity, targets, store, doctor):
+for _each in (run, bench, report, compare, capacity, targets, store, doctor):
     _command.add_command(_each)
