@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from harness.commands.bench_agents import agents
+from harness.commands.bench_resources import resources
 
 __all__ = ["bench"]
 
@@ -14,4 +15,5 @@ def bench() -> None:
     """Measure how a store scales with agents and memories, and what it costs."""
 
 
-bench.add_command(agents)
+for _each in (agents, resources):
+    bench.add_command(_each)

@@ -1,0 +1,238 @@
+"""The summary of ``bench resources`` in a terminal: verdicts, rates, time, costs, leaks.
+
+Figures come from the summary as it is. An INVALID step has its times withheld. All text that
+comes from a run is put in as text, without control characters or markup.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from harness.report import figures
+from harness.report.grid import Column, Grid
+from harness.report.panel import sparkline
+from harness.schema import OPERATIONS, ROLES
+
+__all__ = ["render_resources"]
+
+_STYLES = {
+    "invalid": "bold red",
+    "failed": "bold red",
+    "warning": "bold dark_orange3",
+    "ok": "green",
+}
+_BARS = 40
+_LABEL_WIDTH = 16
+_MIB = 2**20
+# Verdicts that are said even when all is well: they answer what the benchmark asks.
+_ALWAYS = ("schedule", "stalls", "leaks", "limit")
+
+
+def render_resources(summary: Mapping[str, Any]) -> RenderableType:
+    """Lay out a summary (`harness.analysis.resource_utilization`) for a terminal.
+
+    Returns:
+        A rich renderable that fits 80 columns.
+    """
+    blocks: list[RenderableType] = list(_verdicts(summary))
+    found = summary["resources"]
+    if found is None:
+        return Group(*blocks)
+    rates = summary.get("rates") or {"": found}
+    blocks += [Text(), _rates(list(rates.values()))]
+    over_time = list(_over_time(found))
+    if over_time:
+        blocks += [Text(), *over_time]
+    if found["costs"]:
+        blocks += [Text(), _costs(found["costs"]), *_costs_note(found["costs"])]
+    if found.get("leaks"):
+        blocks += [Text(), _leaks(found["leaks"])]
+    return Group(*blocks)
+
+
+def _indented(text: Text) -> Padding:
+    return Padding(text, (0, 0, 0, 1))
+
+
+def _verdicts(summary: Mapping[str, Any]) -> Iterator[Padding]:
+    for one in summary["verdicts"]:
+        if one["verdict"] == "ok" and one["name"] not in _ALWAYS:
+            continue
+        mark = "INVALID: " if one["verdict"] == "invalid" else ""
+        style = "" if one["verdict"] == "ok" else _STYLES.get(one["verdict"], "")
+        yield _indented(Text(f"{mark}{figures.plain(one['sentence'])}", style))
+
+
+def _rates(found: Sequence[Mapping[str, Any]]) -> Grid:
+    """One row a rate."""
+
+    def cells(key: str, show: Any, *, withheld: bool = False) -> list[str]:
+        return [
+            figures.UNKNOWN if withheld and one["status"] == "invalid" else show(one[key])
+            for one in found
+        ]
+
+    memory = [figures.digits(one["operations_per_mb"]) for one in found]
+    return Grid(
+        [
+            Column(
+                heading="offered",
+                cells=cells("offered_rate_ops_per_second", figures.rate),
+                group="operations/s",
+                style="bold",
+            ),
+            Column(
+                heading="actual",
+                cells=cells("actual_rate_ops_per_second", figures.rate),
+                group="operations/s",
+            ),
+            Column(
+                heading="mean",
+                cells=cells("avg_operation_time_ms", figures.time, withheld=True),
+                group="response",
+            ),
+            Column(
+                heading="p95",
+                cells=cells("p95_operation_time_ms", figures.time, withheld=True),
+                group="response",
+                style="bold",
+            ),
+            Column(heading="late", cells=cells("late_operations", figures.count), drop=1),
+            Column(heading="dropped", cells=cells("dropped_operations", figures.count), drop=1),
+            Column(
+                heading="CPU s",
+                cells=cells("operations_per_cpu_second", figures.rate),
+                group="operations per",
+            ),
+            Column(
+                heading="CPU %",
+                cells=cells("operations_per_cpu_percent", figures.digits),
+                group="operations per",
+            ),
+            Column(heading="MB", cells=memory, group="operations per"),
+        ]
+    )
+
+
+def _over_time(found: Mapping[str, Any]) -> Iterator[Text]:
+    """A line of bars for each series, with its least and its most."""
+    series = found["time_series"]
+    if len(series) < 2:
+        return
+    offered = figures.rate(found["offered_rate_ops_per_second"])
+    yield Text(f" over {figures.span(series[-1]['t_s'])} at {offered} operations/s", "dim")
+    lines: list[tuple[str, list[float | None], Callable[[float | None], str]]]
+    lines = [("operations/s", [one["ops_s"] for one in series], figures.rate)]
+    if found["status"] != "invalid":
+        lines.append(("slowest", [one["max_ms"] for one in series], figures.time))
+    for role in ROLES:
+        if role in ("shard", "cohort") and role in series[0]["cpu_percent"]:
+            cpu = [one["cpu_percent"].get(role) for one in series]
+            memory = [one["memory_bytes"].get(role) for one in series]
+            lines.append((f"{role} CPU", cpu, figures.percent))
+            lines.append((f"{role} memory", memory, figures.size))
+    writes = [one["disk_write_bytes_s"] for one in series]
+    lines.append(("disk writes/s", writes, figures.size))
+    for label, values, show in lines:
+        known = [value for value in values if value is not None]
+        if known:
+            line = Text(f" {label}".ljust(_LABEL_WIDTH), "dim")
+            line.append(
+                sparkline(_averaged(known, _BARS), _BARS).ljust(min(len(known), _BARS)), "cyan"
+            )
+            line.append(f"  {show(min(known))} to {show(max(known))}")
+            yield line
+
+
+def _averaged(values: Sequence[float], parts: int) -> list[float]:
+    """At most so many values: means of neighbours."""
+    if len(values) <= parts:
+        return list(values)
+    bounds = [len(values) * part // parts for part in range(parts + 1)]
+    return [sum(values[first:last]) / (last - first) for first, last in itertools.pairwise(bounds)]
+
+
+def _costs(costs: Mapping[str, Mapping[str, Any]]) -> Grid:
+    """One row a type of operation; a cost that is not told from nothing has its interval only."""
+    rows = list(OPERATIONS)
+    return Grid(
+        [
+            Column(heading="one operation costs", cells=rows, left=True, style="bold"),
+            *_cost_columns(costs, "cpu_us", "CPU", lambda value: figures.time(value / 1e3)),
+            *_cost_columns(costs, "memory_bytes", "memory", figures.size),
+            *_cost_columns(costs, "disk_bytes", "disk writes", figures.size),
+        ]
+    )
+
+
+def _cost_columns(
+    costs: Mapping[str, Mapping[str, Any]], name: str, group: str, show: Any
+) -> Iterator[Column]:
+    intervals = [costs[operation]["intervals"][name] for operation in OPERATIONS]
+    values = [costs[operation][name] for operation in OPERATIONS]
+    cells = [
+        figures.UNKNOWN if interval is None else "~ 0" if value is None else show(value)
+        for value, interval in zip(values, intervals, strict=True)
+    ]
+    at_most = [figures.UNKNOWN if one is None else show(max(0.0, one["high"])) for one in intervals]
+    yield Column(heading="mean", cells=cells, group=group)
+    yield Column(heading="at most", cells=at_most, group=group, drop=1)
+
+
+def _costs_note(costs: Mapping[str, Mapping[str, Any]]) -> Iterator[Padding]:
+    rates = [one["rate_ops_s"] for one in costs.values() if one["rate_ops_s"]]
+    if not rates:
+        return
+    words = f"at {figures.rate(min(rates))} to {figures.rate(max(rates))} operations/s"
+    if figures.rate(min(rates)) == figures.rate(max(rates)):
+        words = f"at {figures.rate(rates[0])} operations/s"
+    text = f"{words}, beyond an idle store; at most: the upper end of the 95% interval"
+    yield _indented(Text(text, "dim"))
+
+
+def _leaks(leaks: Sequence[Mapping[str, Any]]) -> Grid:
+    """One row a process, those of our own that hold most first in their given order."""
+
+    def per_minute(value: float | None) -> str:
+        if value is None:
+            return figures.UNKNOWN
+        words = figures.digits(value * 60 / _MIB)
+        return f"-{words.lstrip('-')}" if value < 0 and words != "0" else words
+
+    slopes = [one["slope_bytes_s"] for one in leaks]
+    return Grid(
+        [
+            Column(
+                heading="memory growth",
+                cells=[figures.plain(one["process"]) for one in leaks],
+                left=True,
+                style="bold",
+            ),
+            Column(heading="verdict", cells=[one["verdict"] for one in leaks], left=True),
+            Column(
+                heading="slope",
+                cells=[per_minute(one["estimate"]) for one in slopes],
+                group="unexplained, MiB/min",
+            ),
+            Column(
+                heading="low",
+                cells=[per_minute(one["low"]) for one in slopes],
+                group="unexplained, MiB/min",
+            ),
+            Column(
+                heading="high",
+                cells=[per_minute(one["high"]) for one in slopes],
+                group="unexplained, MiB/min",
+            ),
+            Column(
+                heading="explained",
+                cells=[per_minute(one["explained_bytes_s"]) for one in leaks],
+            ),
+        ]
+    )

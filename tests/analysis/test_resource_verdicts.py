@@ -1,0 +1,150 @@
+"""What the verdicts of a sweep say: the worst of each thing, and where it was."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.analysis.headroom import nearest_sentence, resource_uses
+from harness.analysis.operation_times import read_operation_times
+from harness.analysis.resource_verdicts import resource_verdicts
+from harness.analysis.resources import resource_figures
+from harness.analysis.rows import Window
+
+S = 1_000_000_000
+RUN = {"status": "complete"}
+
+
+def figures(rate: float, **more: Any) -> dict[str, Any]:
+    """A rate that was carried by a store without fault."""
+    return {
+        "offered_rate_ops_per_second": rate,
+        "actual_rate_ops_per_second": rate,
+        "operations": 1_000,
+        "late_operations": 0,
+        "dropped_operations": 0,
+        "limit": {"kind": "schedule", "sentence": "The schedule limited the run."},
+        "nearest": {"sentence": "Nearest is the disk.", "uses": []},
+        "stalls": {"stalls": False, "sentence": "The store does not stall."},
+        "leaks": [],
+        **more,
+    }
+
+
+def leak(process: str, verdict: str) -> dict[str, Any]:
+    return {"process": process, "verdict": verdict, "sentence": f"{verdict}: 3 MiB/min."}
+
+
+def summaries(**steps: str) -> dict[str, Any]:
+    """Summaries of steps with a validity of that verdict."""
+    return {
+        name.replace("_", "-"): {
+            "verdicts": [
+                {"name": "validity", "verdict": verdict, "sentence": f"It is {verdict}."},
+                {"name": "limit", "verdict": "ok", "sentence": "of one step"},
+            ]
+        }
+        for name, verdict in steps.items()
+    }
+
+
+def judged(rates: dict[str, Any], steps: dict[str, Any] | None = None, **run: Any):
+    steps = steps or summaries(rate_10="ok")
+    found = resource_verdicts(rates, steps, {**RUN, **run})
+    return {one["name"]: one for one in found}
+
+
+def test_a_load_that_was_carried_is_well():
+    """Each verdict is ok, with its sentence."""
+    found = judged({"10": figures(10)})
+    assert {one["verdict"] for one in found.values()} == {"ok"}
+    assert "The offered 10 operations/s were carried" in found["schedule"]["sentence"]
+    assert found["limit"]["sentence"].endswith("Nearest is the disk.")
+
+
+def test_the_rate_that_was_missed_is_named():
+    """With what succeeded, what was late and what was dropped."""
+    missed = figures(
+        1_000,
+        actual_rate_ops_per_second=612.0,
+        late_operations=250,
+        dropped_operations=17,
+        limit={"kind": "disk", "sentence": "The disk limited the run."},
+    )
+    found = judged({"10": figures(10), "1000": missed})
+    assert found["schedule"]["verdict"] == "warning"
+    assert "Of 1,000 operations/s 612 succeeded" in found["schedule"]["sentence"]
+    assert "25.0%" in found["schedule"]["sentence"]
+    assert "17 were dropped unsent" in found["schedule"]["sentence"]
+    assert "The disk limited the run." in found["limit"]["sentence"]
+
+
+def test_a_stall_at_any_rate_is_said():
+    """With the rate at which it was seen."""
+    stalls = {"stalls": True, "sentence": "The store stalls: shard 0."}
+    found = judged({"10": figures(10, stalls=stalls), "100": figures(100)})
+    assert found["stalls"]["verdict"] == "warning"
+    assert found["stalls"]["sentence"] == "At 10 operations/s: The store stalls: shard 0."
+
+
+def test_a_leak_at_any_rate_is_said_with_its_process():
+    """However many processes do not leak."""
+    leaks = [leak("shard 0", "no leak"), leak("shard 1", "leak")]
+    found = judged({"10": figures(10), "100": figures(100, leaks=leaks)})
+    assert found["leaks"]["verdict"] == "warning"
+    assert "At 100 operations/s: shard 1: leak" in found["leaks"]["sentence"]
+
+
+def test_too_little_data_is_no_all_clear():
+    """The processes that cannot be judged are named, and why."""
+    leaks = [leak("shard 0", "no leak"), leak("driver", "too little data")]
+    found = judged({"10": figures(10, leaks=leaks)})
+    assert found["leaks"]["verdict"] == "warning"
+    assert "driver" in found["leaks"]["sentence"]
+    assert "shard 0" not in found["leaks"]["sentence"]
+
+
+def test_an_invalid_step_is_named_and_comes_first():
+    """Whichever step it is, of the rates or of the costs."""
+    steps = summaries(rate_10="ok", cost_idle="invalid", cost_store="warning")
+    found = resource_verdicts({"10": figures(10)}, steps, RUN)
+    assert found[0]["verdict"] == "invalid"
+    assert found[0]["sentence"] == "Step cost-idle: It is invalid."
+
+
+def test_an_interruption_is_said():
+    """Though every step that was measured is whole."""
+    found = judged({"10": figures(10)}, status="interrupted")
+    assert found["completion"]["verdict"] == "warning"
+
+
+def test_a_benchmark_without_a_step_failed():
+    """Nothing is well when nothing was measured."""
+    (found,) = resource_verdicts({}, {}, RUN)
+    assert (found["name"], found["verdict"]) == ("completion", "failed")
+
+
+def test_the_most_used_resource_is_nearest(tables, run_in_memory):
+    """A shard at 60% of its core comes before a machine at 40%, and agents before both."""
+    rows = [{"scheduled_ns": n * S, "service_ns": 9 * S // 10} for n in range(10)]
+    run = {"plan": {"duration_s": 10.0}, "status": "complete"}
+    times = read_operation_times(run_in_memory(run=run, files=[tables.file(rows, start_wall_ns=0)]))
+    processes = [
+        {"wall_ns": tick * S, "cpu_seconds": 0.6 * tick, "rss_bytes": 1} for tick in range(12)
+    ]
+    nodes = [
+        {
+            "wall_ns": tick * S,
+            "cpu_percent": 40.0,
+            "memory_used_bytes": 30,
+            "memory_available_bytes": 70,
+        }
+        for tick in range(12)
+    ]
+    sampled = tables.nodes(nodes), tables.processes(processes)
+    resources = resource_figures(*sampled, Window(0, 10 * S))
+    uses = resource_uses({"resources": resources, "agents": {"count": 1}}, times)
+    assert [round(one["used_ratio"], 2) for one in uses] == [0.9, 0.6, 0.4, 0.3]
+    sentence = nearest_sentence(uses, 10.0)
+    assert "at 10 operations/s is the agents' own time, 90% used" in sentence
+    assert "next the core of the busiest shard, 60%" in sentence
+    assert "Nothing was sampled" in nearest_sentence([], 10.0)

@@ -1,0 +1,71 @@
+"""Stores with a fault, each on purpose, to see whether it is called by its name.
+
+They are noop's shards, and go by ``--target tests.benchmarks.odd_targets:LeakingTarget``.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from harness.targets.noop import NoopShard, NoopTarget
+from memory_core import MemoryConfig
+
+__all__ = ["STALL_EVERY_S", "STALL_S", "LeakingTarget", "StallingTarget", "leak_bytes"]
+
+STALL_S = 0.5
+STALL_EVERY_S = 2.0
+
+
+def leak_bytes(shard: int) -> int:
+    """What a batch leaves behind: nothing in shard 0, twice as much in each after shard 1."""
+    return 0 if shard == 0 else 4_096 * 2**shard
+
+
+class LeakingShard(NoopShard):
+    """Keeps something of each batch for ever."""
+
+    def __init__(self, memory: str, shard: int, shards: int, config: MemoryConfig) -> None:
+        super().__init__(memory, shard, shards, config)
+        self._bytes = leak_bytes(shard)
+        self._kept: list[bytes] = []
+
+    def execute(self, data: bytes) -> bytes:
+        """Answer, and keep."""
+        if self._bytes:
+            self._kept.append(b"\xff" * self._bytes)
+        return super().execute(data)
+
+
+class LeakingTarget(NoopTarget):
+    """Its shards leak at different rates, the first not at all."""
+
+    name = "leaking"
+
+    def actor_class(self) -> type[Any]:
+        return LeakingShard
+
+
+class StallingShard(NoopShard):
+    """Stands still for `STALL_S` in each `STALL_EVERY_S`."""
+
+    def __init__(self, memory: str, shard: int, shards: int, config: MemoryConfig) -> None:
+        super().__init__(memory, shard, shards, config)
+        self._due_s = time.monotonic() + STALL_EVERY_S
+
+    def execute(self, data: bytes) -> bytes:
+        """Answer, late where the time has come."""
+        now_s = time.monotonic()
+        if now_s >= self._due_s:
+            time.sleep(STALL_S)
+            self._due_s = now_s + STALL_EVERY_S
+        return super().execute(data)
+
+
+class StallingTarget(NoopTarget):
+    """Its shards stall."""
+
+    name = "stalling"
+
+    def actor_class(self) -> type[Any]:
+        return StallingShard

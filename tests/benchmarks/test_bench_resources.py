@@ -1,0 +1,242 @@
+"""``harness bench resources``, end to end and small: as a user calls it.
+
+Whether a step is INVALID depends on how busy this machine is, so that both ends are taken; what
+is measured, and how it is told, is the same.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.analysis.resource_utilization import summarise_resources
+from harness.benchmarks.bench_directory import open_bench
+from tests.harness.driving import COMMAND, command, environment, poll, short_folder
+
+# Whole benchmarks, of which a busy machine takes minutes.
+pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.timeout(300)]
+
+ROOT = Path(__file__).resolve().parents[2]
+ODD = "tests.benchmarks.odd_targets"
+
+
+@dataclass
+class Ran:
+    """A benchmark that has ended."""
+
+    done: subprocess.CompletedProcess[str]
+    out: Path
+
+    @property
+    def run(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.out / "run.json").read_text())
+        return found
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.out / "summary.json").read_text())
+        return found
+
+    def verdict(self, name: str) -> dict[str, str]:
+        (found,) = (one for one in self.summary["verdicts"] if one["name"] == name)
+        return dict(found)
+
+
+def ran(folder: Path, *arguments: object, name: str) -> Ran:
+    out = folder / name
+    done = command(
+        *("bench", "resources", "--out", out, *arguments), temp=folder, PYTHONPATH=str(ROOT)
+    )
+    found = Ran(done, out)
+    assert "Traceback" not in done.stderr
+    assert (done.returncode, found.run["status"]) in {(0, "complete"), (4, "invalid")}, done.stderr
+    return found
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    with short_folder() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def swept(folder: Path) -> Ran:
+    """Two rates against our own store, without costs."""
+    arguments = ("--duration", 3, "--rates", "50,200", "--cost-duration", 0)
+    return ran(folder, *arguments, name="swept")
+
+
+@pytest.fixture(scope="module")
+def costed(folder: Path) -> Ran:
+    """One rate and the costs."""
+    arguments = ("--duration", 3, "--rate", 100, "--cost-duration", 3, "--shards", 1)
+    return ran(folder, *arguments, name="costed")
+
+
+@pytest.fixture(scope="module")
+def stalling(folder: Path) -> Ran:
+    """A store that stands still for half a second in every two, at one rate, without costs."""
+    return ran(
+        folder,
+        *("--duration", 9, "--rate", 100, "--cost-duration", 0, "--shards", 1),
+        *("--target", f"{ODD}:StallingTarget"),
+        name="stalling",
+    )
+
+
+def test_each_step_is_a_run_of_its_own(swept: Ran, costed: Ran):
+    """With the plan that its name says."""
+    assert open_bench(swept.out).step_names() == ["rate-50", "rate-200"]
+    bench = open_bench(costed.out)
+    costs = ["cost-idle", "cost-store", "cost-retrieve", "cost-search"]
+    assert bench.step_names() == ["rate-100", *costs]
+    assert bench.run["command"] == "bench-resources"
+    for name in bench.step_names():
+        step = bench.step(name)
+        assert step.run["plan"]["preload"] == 1_000
+        assert step.summary is not None
+        kinds = {one for one in ("store", "retrieve", "search") if step.summary[one]["count"]}
+        if name.startswith("rate-"):
+            assert kinds == {"store", "retrieve", "search"}
+        elif name != "cost-idle":
+            assert kinds == {name.removeprefix("cost-")}
+
+
+def test_the_figures_have_their_names(swept: Ran):
+    """Each is there and is known; those of the highest rate stand alone too."""
+    summary = swept.summary
+    assert list(summary["rates"]) == ["50", "200"]
+    for rate, figures in summary["rates"].items():
+        assert figures["offered_rate_ops_per_second"] == float(rate)
+        assert 0 < figures["actual_rate_ops_per_second"] <= 1.01 * float(rate)
+        assert figures["operations"] == 3 * float(rate)
+        for name in (
+            *("avg_operation_time_ms", "p95_operation_time_ms", "operations_per_cpu_percent"),
+            *("operations_per_mb", "operations_per_cpu_second", "lag_p50_ms"),
+        ):
+            assert figures[name] > 0
+        assert figures["late_operations"] >= 0
+        assert figures["dropped_operations"] == 0
+        assert "time_series" not in figures
+    assert summary["resources"]["offered_rate_ops_per_second"] == 200
+    assert summary["schema_version"] == 1
+    assert summary["bench"] == "resources"
+
+
+def test_time_series_add_up_to_the_run(swept: Ran):
+    """An entry a second, with CPU and memory by role; all operations are in one of them."""
+    found = swept.summary["resources"]
+    series = found["time_series"]
+    assert len(series) in {3, 4}
+    assert sum(one["ops_s"] for one in series) == pytest.approx(600, rel=0.2)
+    for entry in series:
+        assert {"shard", "cohort", "driver"} <= set(entry["cpu_percent"])
+        assert entry["memory_bytes"]["shard"] > 2**20
+    (node,) = found["nodes"].values()
+    assert len(node["cpu_percent"]) == len(series)
+    assert set(node["roles"]) == set(series[0]["cpu_percent"])
+
+
+def test_an_operation_of_each_type_has_a_cost(costed: Ran):
+    """CPU by an interval that is above nothing; memory and disk by an interval at least."""
+    costs = costed.summary["resources"]["costs"]
+    assert set(costs) == {"store", "retrieve", "search"}
+    for cost in costs.values():
+        interval = cost["intervals"]["cpu_us"]
+        assert interval["low"] <= interval["estimate"] <= interval["high"]
+        assert 0 < interval["estimate"] < 1e5
+        assert cost["intervals"]["memory_bytes"]["low"] <= cost["intervals"]["memory_bytes"]["high"]
+
+
+def test_what_is_said_is_said_everywhere(swept: Ran, costed: Ran):
+    """Rate, stalls, limit: a verdict each, and the terminal has the figures and the place."""
+    assert "operations/s" in swept.verdict("schedule")["sentence"]
+    assert "Nearest to its limit at 200 operations/s" in swept.verdict("limit")["sentence"]
+    assert swept.verdict("stalls")["sentence"]
+    lines = costed.done.stdout.splitlines()
+    assert lines[-1] == str(costed.out)
+    assert any("one operation costs" in line for line in lines)
+
+
+def test_the_summary_follows_from_the_files(costed: Ran):
+    """Made again from the directory alone, it is the same."""
+    made = json.loads(json.dumps(summarise_resources(costed.out)))
+    assert made == costed.summary
+
+
+def test_a_store_that_stalls_is_called_by_its_name(stalling: Ran):
+    """With how long and how often, though its median is that of a store that does not."""
+    found = stalling.summary["resources"]["stalls"]
+    assert stalling.verdict("stalls")["verdict"] == "warning"
+    assert stalling.verdict("stalls")["sentence"].startswith("The store stalls: shard 0")
+    assert found["count"] >= 3
+    assert found["median_s"] == pytest.approx(0.5, abs=0.1)
+    assert found["every_s"] == pytest.approx(2.0, abs=0.3)
+    assert stalling.summary["resources"]["all"]["p50_ms"] < 100
+    assert "rates" not in stalling.summary
+    assert stalling.summary["resources"]["costs"] is None
+
+
+def test_an_interrupted_benchmark_sums_up_what_is_there():
+    """The step that was under way counts as far as it came; no other begins."""
+    with short_folder() as folder:
+        out = folder / "out"
+        process = subprocess.Popen(
+            [
+                *(COMMAND, "bench", "resources", "--out", out, "--target", "noop"),
+                *("--duration", "60", "--rate", "100", "--shards", "1"),
+            ],
+            cwd=folder,
+            env=environment(folder, PYTHONPATH=str(ROOT)),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        rows = out / "steps" / "rate-100" / "ops"
+        try:
+            poll(lambda: len(list(rows.glob("[!.]*.parquet"))) > 1, "rows of the first step")
+            os.kill(process.pid, signal.SIGINT)
+            stdout, stderr = process.communicate(timeout=60)
+        finally:
+            process.kill()
+            process.wait()
+        assert process.returncode == 130, stderr
+        assert stdout.splitlines()[-1] == str(out)
+        found = Ran(subprocess.CompletedProcess([], 130, stdout, stderr), out)
+        assert found.run["status"] == "interrupted"
+        assert open_bench(out).step_names() == ["rate-100"]
+        assert found.summary["resources"]["operations"] > 0
+        assert found.verdict("completion")["verdict"] == "warning"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("--rates", "10,x"), "--rates"),
+        (("--rates", "10,10"), "--rates"),
+        (("--rates", "10", "--rate", "5"), "--rates"),
+        (("--rate", "0"), "--rate"),
+        (("--duration", "0"), "--duration"),
+        (("--cost-duration", "-1"), "--cost-duration"),
+        (("--cost-rate", "0"), "--cost-rate"),
+        (("--mix", "store=0"), "--mix"),
+        (("--target", "tests.no_such_module:Target"), "--target"),
+    ],
+)
+def test_a_wrong_option_is_refused_before_anything_runs(tmp_path: Path, arguments, named):
+    """One sentence that names the option, exit code 2, and no directory."""
+    out = tmp_path / "out"
+    done = command("bench", "resources", "--out", out, *arguments, temp=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"harness: {named}: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert not out.exists()
