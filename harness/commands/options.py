@@ -138,14 +138,3 @@ def plan_of(plan_file: Path | None, options: dict[str, Any]) -> RunPlan:
     if plan_file is None:
         return RunPlan(**given)
     return load_plan(plan_file, given)
-
-
-def plan_options(*, without: Collection[str]) -> list[Callable[[Any], Any]]:
-    """The options of a plan but for those of these fields, for a command that has its own."""
-    return [option for option in PLAN_OPTIONS if _field(option) not in without]
-
-
-def _field(option: Callable[[Any], Any]) -> str:
-    command = click.command("probe")(option(lambda: None))
-    name: str = command.params[0].name or ""
-    return name
