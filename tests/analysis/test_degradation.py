@@ -41,7 +41,7 @@ def test_exponent_and_interval_are_scipys():
     times = noisy(0.02 * volumes**0.25, 3, 0.1)
     known = stats.linregress(np.log(volumes), np.log(times))
     half_width = stats.t.ppf(0.975, 6) * known.stderr
-    found = fit_degradation(volumes, times).exponent
+    found = fit_degradation(volumes, times, independent=True).exponent
     assert found["estimate"] == pytest.approx(known.slope)
     assert found["low"] == pytest.approx(known.slope - half_width)
     assert found["high"] == pytest.approx(known.slope + half_width)
@@ -69,7 +69,7 @@ def test_bend_with_noise_is_found_with_intervals_that_hold():
     """Four volumes with 3 repeats and 5% noise show a bend, and each interval mostly holds it."""
     volumes, held = np.repeat(VOLUMES, 3), np.zeros(3)
     for seed in range(60):
-        found = fit_degradation(volumes, noisy(bent(volumes), seed, 0.05))
+        found = fit_degradation(volumes, noisy(bent(volumes), seed, 0.05), independent=True)
         assert found.bend_at is not None
         parts = (found.bend_at, found.exponent_before, found.exponent_after)
         for at, (part, truth) in enumerate(zip(parts, (3e4, 0.1, 0.6), strict=True)):
@@ -88,7 +88,7 @@ def test_intervals_of_a_bend_are_scipys():
     start = (np.log(0.14), 0.1, 0.6, np.log(3e4))
     known, covariance = curve_fit(lines, np.log(volumes), np.log(times), p0=start)
     half_widths = stats.t.ppf(0.975, 8) * np.sqrt(np.diag(covariance))
-    found = fit_degradation(volumes, times)
+    found = fit_degradation(volumes, times, independent=True)
     for part, at in ((found.exponent_before, 1), (found.exponent_after, 2)):
         assert part["estimate"] == pytest.approx(known[at], abs=0.002)
         assert part["high"] - part["low"] == pytest.approx(2 * half_widths[at], rel=0.02)
@@ -103,7 +103,8 @@ def test_intervals_of_a_bend_are_scipys():
 def test_straight_series_are_rarely_given_a_bend(volumes: np.ndarray):
     """Noise of 10% on a straight series makes a bend in no more than 3 of 100 seeds."""
     bends = sum(
-        fit_degradation(volumes, noisy(0.02 * volumes**0.25, seed, 0.1)).bend_at is not None
+        fit_degradation(volumes, noisy(0.02 * volumes**0.25, seed, 0.1), independent=True).bend_at
+        is not None
         for seed in range(100)
     )
     assert bends <= 3
@@ -116,6 +117,45 @@ def test_bend_of_four_points_is_not_claimed():
     assert found.exponent_before is None
     assert "steepest from 100,000 to 1,000,000 (^0.60)" in found.sentence
     assert "do not prove a bend" in found.sentence
+
+
+def parts_of_runs(times: np.ndarray, seed: int, between: float) -> np.ndarray:
+    """Five parts of each run, where runs differ by `between` and parts of a run by 3%."""
+    generator = np.random.default_rng(seed)
+    runs = times * np.exp(between * generator.standard_normal(times.size))
+    return np.repeat(runs, 5) * np.exp(0.03 * generator.standard_normal(5 * times.size))
+
+
+def test_parts_of_a_run_count_as_one():
+    """An interval over parts of runs holds the truth as often as one over whole runs."""
+    volumes, held, bends = np.repeat(VOLUMES, 5), 0, 0
+    for seed in range(100):
+        times = parts_of_runs(0.02 * VOLUMES**0.25, seed, 0.05)
+        found = fit_degradation(volumes, times)
+        held += found.exponent["low"] <= 0.25 <= found.exponent["high"]
+        bends += found.bend_at is not None
+    assert held >= 90
+    assert bends <= 3
+
+
+def test_parts_of_few_runs_show_a_bend_without_intervals():
+    """Parts of one run at each of 4 volumes show a plain bend, and say that it is unsure."""
+    times = parts_of_runs(bent(VOLUMES, before=0.02, after=0.9), 1, 0.02)
+    found = fit_degradation(np.repeat(VOLUMES, 5), times, operation="search")
+    assert found.bend_at["estimate"] == pytest.approx(3e4, rel=0.2)
+    assert found.bend_at["low"] is None
+    assert found.exponent_after["estimate"] == pytest.approx(0.9, abs=0.05)
+    assert found.exponent_after["low"] is None
+    assert found.points == 20
+    assert "hardly changes (memories^0.0" in found.sentence
+    assert "One run at each of 4 volumes does not say how sure that is." in found.sentence
+
+
+def test_parts_of_many_runs_show_a_bend_with_intervals():
+    """Seven runs have a bend that is judged by runs, with intervals."""
+    times = parts_of_runs(bent(SEVEN), 1, 0.02)
+    found = fit_degradation(np.repeat(SEVEN, 5), times)
+    assert found.bend_at["low"] < 3e4 < found.bend_at["high"]
 
 
 def test_bend_of_five_points_is_not_claimed():
@@ -131,7 +171,7 @@ def test_two_volumes_have_an_exponent_without_interval():
     assert found.exponent["low"] is None
     assert found.sentence == (
         "Store time went as memories^0.30 from 1,000 to 10,000 memories; "
-        "two points do not say how sure that is."
+        "two volumes do not say how sure that is."
     )
 
 
@@ -140,7 +180,7 @@ def test_three_volumes_have_a_wide_interval():
     found = fit_degradation(VOLUMES[:3], noisy(0.02 * VOLUMES[:3] ** 0.25, 1, 0.3))
     assert found.exponent["high"] - found.exponent["low"] > 0.5
     assert found.bend_at is None
-    assert "3 points do not say whether" in found.sentence
+    assert "3 volumes do not say whether" in found.sentence
 
 
 @pytest.mark.parametrize("volumes", [[], [1000.0], [1000.0, 1000.0]])
