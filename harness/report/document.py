@@ -29,6 +29,7 @@ __all__ = [
     "Report",
     "Section",
     "Series",
+    "Style",
     "Table",
     "Tile",
     "Verdict",
@@ -124,6 +125,8 @@ class Chart:
     Attributes:
         key: names it within the report; letters, digits and hyphens.
         caption: what to see in it, in a sentence; what was thinned out, if anything.
+        y_min, y_max: ends of a linear vertical axis, where its values do not give them.
+        axes_choice: a reader may make both axes logarithmic, and linear again.
         sync: charts of the same name share a cursor and a zoom.
     """
 
@@ -138,7 +141,9 @@ class Chart:
     y_quantity: Quantity = "number"
     x_spacing: Spacing = "linear"
     y_log: bool = False
+    y_min: float | None = None
     y_max: float | None = None
+    axes_choice: bool = False
     stacked: bool = False
     marks: Sequence[Mark] = ()
     sync: str = ""
@@ -181,7 +186,7 @@ class Facts:
     """Names and what each is."""
 
     title: str
-    pairs: Sequence[tuple[str, str]]
+    pairs: Sequence[tuple[str, Cell]]
 
 
 @dataclass(frozen=True)

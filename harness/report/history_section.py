@@ -14,7 +14,7 @@ from harness.report.fields import group, number, text
 from harness.report.latency_sections import COLOURS, PART_COLOURS, PARTS
 from harness.report.moments import event_marks, event_table
 from harness.report.run_data import RunData
-from harness.report.timelines import Bins, counts_by_bin, means_by_bin, quantiles_by_bin
+from harness.report.timelines import Bins, counts_by_bin, known, means_by_bin, quantiles_by_bin
 from harness.schema import OPERATIONS
 
 __all__ = ["history_section"]
@@ -23,6 +23,7 @@ Places = npt.NDArray[np.int16]
 _QUANTILES = (0.5, 0.95, 0.99)
 # What a p99 of a bin needs (`harness.analysis.latency.fewest_samples`).
 _OPERATIONS_A_BIN = fewest_samples(0.99)
+_CLOCK_MS = 1e-6
 _X_LABEL = "seconds since the first measured operation"
 
 
@@ -125,30 +126,22 @@ def _times(data: RunData, bins: Bins, marks: list[Mark]) -> Iterator[Chart]:
 
 
 def _parts_over_time(data: RunData, bins: Bins, place: Places, marks: list[Mark]) -> Chart:
-    columns = {
-        name: data.rows.column(name).astype(np.int64, copy=False)
-        for name in ("queue", "transport", "shard_wait", "service")
+    means = {  # one column in memory at a time
+        name: np.array(means_by_bin(place, data.rows.column(name), bins), np.float64) / 1e6
+        for name in ("response", "queue", "transport", "shard_wait", "service")
     }
-    late = data.rows.column("response").astype(np.int64, copy=False) - (
-        columns["queue"] + columns["transport"] + columns["service"]
+    parts = (
+        means["response"] - means["queue"] - means["transport"] - means["service"],
+        means["queue"],
+        means["transport"] - means["shard_wait"],
+        means["shard_wait"],
+        means["service"],
     )
-    parts = [
-        late,
-        columns["queue"],
-        columns["transport"] - columns["shard_wait"],
-        columns["shard_wait"],
-        columns["service"],
-    ]
+    # What rounding leaves of a part that is not there is less than the clock can tell.
     series = [
-        Series(
-            label=name,
-            values=[
-                None if one is None else one / 1e6 for one in means_by_bin(place, values, bins)
-            ],
-            colour=colour,
-        )
+        Series(label=name, values=known(np.maximum(values, 0)), colour=colour)
         for name, colour, values in zip(PARTS, PART_COLOURS, parts, strict=True)
-        if values.any()
+        if np.nanmax(values, initial=0) > _CLOCK_MS
     ]
     return Chart(
         key="parts-over-time",

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from harness.benchmarks.bench_directory import BenchReader
+from harness.report.bench_report import bench_report, is_bench
 from harness.report.document import Report
 from harness.report.page import render_page
 from harness.report.run_data import read_run
 from harness.report.run_report import run_report
+from harness.rundir_reader import open_run
 
 __all__ = ["REPORT_FILE", "read_report", "write_report", "write_text"]
 
@@ -21,6 +24,9 @@ def read_report(path: Path) -> Report:
     Raises:
         RunDirectoryError: it is none that we can read.
     """
+    reader = open_run(path)
+    if is_bench(reader.run):
+        return bench_report(BenchReader(reader))
     return run_report(read_run(path))
 
 

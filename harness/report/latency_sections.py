@@ -185,9 +185,11 @@ def parts_section(data: RunData) -> Section | None:
         found,
     )
     return Section(
-        "parts", "Where the time goes", _greatest(found["all"]) if "all" in found else "",
+        "parts",
+        "Where the time goes",
+        _greatest(found["all"]) if "all" in found else "",
         [bars, _parts_table(data.summary)],
-    )  # fmt: skip
+    )
 
 
 def _greatest(parts: list[float]) -> str:

@@ -19,6 +19,7 @@ from datetime import datetime
 from functools import cache
 from importlib import resources
 from typing import Any
+from urllib.parse import quote
 
 from harness.report.charts import bars_markup, chart_markup, chart_specification
 from harness.report.document import (
@@ -194,7 +195,7 @@ def _block(block: Block) -> str:
             return _table(block)
         case Facts():
             pairs = "".join(
-                f"<div><dt>{_text(name)}</dt><dd>{_text(value)}</dd></div>"
+                f"<div><dt>{_text(name)}</dt><dd>{_cell(value)}</dd></div>"
                 for name, value in block.pairs
             )
             title = _text(block.title)
@@ -214,8 +215,8 @@ def _table(table: Table) -> str:
         for place in range(len(table.columns))
     ]
     heads = "".join(
-        f'<th scope="col"{_class(is_numeric)}>{_text(name)}</th>'
-        for name, is_numeric in zip(table.columns, numeric, strict=True)
+        f'<th scope="col"{_class(is_numeric and place > 0)}>{_text(name)}</th>'
+        for place, (name, is_numeric) in enumerate(zip(table.columns, numeric, strict=True))
     )
     rows = "".join(_rows(table, numeric))
     caption = f'<p class="remark">{_text(table.caption)}</p>' if table.caption else ""
@@ -252,6 +253,6 @@ def _cell(cell: Cell) -> str:
         case Figure():
             return f'<data value="{cell.value!r}">{_text(cell.shown)}</data>'
         case Link():
-            return f'<a href="{_text(cell.path)}">{_text(cell.text)}</a>'
+            return f'<a href="{_text(quote(cell.path))}">{_text(cell.text)}</a>'
         case _:
             return _text(cell)

@@ -96,8 +96,9 @@ def _nodes(run: Mapping[str, Any]) -> Table | None:
     shards = groups(run, "topology", "target", "shards")
     rows: list[list[Cell]] = []
     for node in groups(run, "topology", "nodes")[:_NODES_MAX]:
-        here = [plain(one.get("shard")) for one in shards
-                if one.get("node_id") == node.get("node_id")]  # fmt: skip
+        here = [
+            plain(one.get("shard")) for one in shards if one.get("node_id") == node.get("node_id")
+        ]
         rows.append(
             [
                 text(node, "address"),

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from harness.report import figures
 from harness.report.document import Figure, Quantity
 
-__all__ = ["figure", "significant", "written"]
+__all__ = ["exponent", "figure", "significant", "written"]
 
 
 def significant(value: float | None) -> str:
@@ -30,6 +30,11 @@ def significant(value: float | None) -> str:
 def written(value: float | None, quantity: Quantity) -> str:
     """Write a number as its quantity is written; `figures.UNKNOWN` for None."""
     return figures.UNKNOWN if value is None else _WRITERS[quantity](value)
+
+
+def exponent(value: float | None) -> Figure:
+    """An exponent of a power law, in which a thousandth is as good as nothing."""
+    return Figure(value, figures.digits(value))
 
 
 def _seconds(value: float) -> str:

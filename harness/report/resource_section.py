@@ -15,6 +15,7 @@ from harness.report.fields import group, number
 from harness.report.figures import plain
 from harness.report.moments import event_marks
 from harness.report.quantities import figure
+from harness.report.role_series import carried_sum, floats, rows_by_role, summed
 from harness.report.run_data import RunData
 from harness.report.timelines import per_second, thin
 from harness.schema import ROLES
@@ -180,14 +181,17 @@ def _node_charts(data: RunData, node: _Node, marks: list[Mark]) -> Iterator[Char
     at_s = _seconds(node.processes, origin_ns)
     if at_s.size:
         ticks, place = np.unique(at_s, return_inverse=True)
-        roles = list(_split_rows(node.processes))[:ROLES_SHOWN_MAX]
-        cpu = [(name, _summed(node.processes, "cpu_percent", rows, place, ticks.size))
-               for name, rows in roles]  # fmt: skip
+        roles = list(rows_by_role(node.processes))[:ROLES_SHOWN_MAX]
+        cpu = [
+            (name, summed(node.processes, "cpu_percent", rows, place, ticks.size))
+            for name, rows in roles
+        ]
         yield _lines(f"cpu{key}", f"CPU by role{node.suffix}", ticks, cpu, "percent", marks)
         name = "uss_bytes" if node.processes["uss_bytes"].null_count < at_s.size else "rss_bytes"
         own = "Own memory (USS)" if name == "uss_bytes" else "Memory (RSS)"
         memory = [
-            (role, _memory(node.processes, name, rows, place, ticks.size)) for role, rows in roles
+            (role, carried_sum(node.processes, name, rows, place, ticks.size))
+            for role, rows in roles
         ]
         yield _lines(f"memory{key}", f"{own} by role{node.suffix}", ticks, memory, "bytes", marks)
     at_s = _seconds(node.nodes, origin_ns)
@@ -196,9 +200,9 @@ def _node_charts(data: RunData, node: _Node, marks: list[Mark]) -> Iterator[Char
 
 
 def _machine_charts(node: _Node, key: str, at_s: Floats, marks: list[Mark]) -> Iterator[Chart]:
-    busy = [("whole machine", _floats(node.nodes, "cpu_percent"))]
+    busy = [("whole machine", floats(node.nodes, "cpu_percent"))]
     yield _lines(f"machine{key}", f"Machine CPU{node.suffix}", at_s, busy, "percent", marks)
-    moved = [(words, per_second(at_s, _floats(node.nodes, name))) for name, words in _MOVED.items()]
+    moved = [(words, per_second(at_s, floats(node.nodes, name))) for name, words in _MOVED.items()]
     moved = [(words, values) for words, values in moved if np.nansum(values) > 0]
     if moved:
         title = f"Disk and network{node.suffix}"
@@ -245,57 +249,5 @@ def _lines(
     )
 
 
-def _split_rows(processes: pa.Table) -> Iterator[tuple[str, npt.NDArray[np.intp]]]:
-    """The rows of each role, in the order of `ROLES` and then as they come."""
-    encoded = processes["role"].combine_chunks().dictionary_encode()
-    codes = encoded.indices.to_numpy(zero_copy_only=False)
-    names = [str(name) for name in encoded.dictionary.to_pylist()]
-    order = sorted(
-        range(len(names)),
-        key=lambda code: ROLES.index(names[code]) if names[code] in ROLES else len(ROLES),
-    )
-    for code in order:
-        yield plain(names[code])[:60], np.flatnonzero(codes == code)
-
-
-def _summed(
-    processes: pa.Table,
-    name: str,
-    rows: npt.NDArray[np.intp],
-    place: npt.NDArray[np.intp],
-    ticks: int,
-) -> Floats:
-    """The sum of a role's processes at each tick; NaN at ticks that saw none of it."""
-    values = _floats(processes, name)[rows]
-    seen = np.bincount(place[rows], minlength=ticks)
-    sums = np.bincount(place[rows], weights=np.nan_to_num(values), minlength=ticks)
-    return np.where(seen > 0, sums, np.nan)
-
-
-def _memory(
-    processes: pa.Table,
-    name: str,
-    rows: npt.NDArray[np.intp],
-    place: npt.NDArray[np.intp],
-    ticks: int,
-) -> Floats:
-    """As `_summed`, each process with its last known value where it was not read."""
-    total, seen = np.zeros(ticks), np.zeros(ticks, np.bool_)
-    values, pids = _floats(processes, name), processes["pid"].to_numpy()
-    for pid in np.unique(pids[rows]):
-        mine = rows[pids[rows] == pid]
-        read = mine[~np.isnan(values[mine])]
-        if not read.size:
-            continue
-        latest = np.searchsorted(place[read], place[mine], side="right") - 1
-        total[place[mine]] += values[read][np.maximum(latest, 0)]
-        seen[place[mine]] = True
-    return np.where(seen, total, np.nan)
-
-
 def _seconds(table: pa.Table, origin_ns: int) -> Floats:
     return np.asarray((table["wall_ns"].to_numpy() - origin_ns) / 1e9, np.float64)
-
-
-def _floats(table: pa.Table, name: str) -> Floats:
-    return np.asarray(table[name].to_numpy(), np.float64)

@@ -82,7 +82,7 @@ def plan_in_words(run: Mapping[str, Any]) -> str:
     rate = number(plan, "rate")
     loop = "closed loop" if rate is None else f"open loop at {figures.rate(rate)} operations/s"
     facts = [text(plan, "target"), text(plan, "workload"), text(plan, "durability")]
-    facts += [loop] if plan else []
+    facts += [loop] if "rate" in plan else []
     for name, words in (("shards", "shards"), ("rounds", "rounds")):
         value = number(plan, name)
         if value is not None:
@@ -136,18 +136,26 @@ def _tiles(data: RunData) -> list[Tile]:
         return []
     if not data.is_invalid:
         tiles += [
-            Tile("Median response", figure(number(summary, "all", "p50_ms"), "milliseconds"),
-                 f"service {figures.time(number(summary, 'service', 'all', 'p50_ms'))}"),
-            Tile("99th percentile", figure(number(summary, "all", "p99_ms"), "milliseconds"),
-                 f"service {figures.time(number(summary, 'service', 'all', 'p99_ms'))}"),
-        ]  # fmt: skip
+            Tile(
+                "Median response",
+                figure(number(summary, "all", "p50_ms"), "milliseconds"),
+                f"service {figures.time(number(summary, 'service', 'all', 'p50_ms'))}",
+            ),
+            Tile(
+                "99th percentile",
+                figure(number(summary, "all", "p99_ms"), "milliseconds"),
+                f"service {figures.time(number(summary, 'service', 'all', 'p99_ms'))}",
+            ),
+        ]
     failed = number(summary, "failed") or 0
     tiles += [
         Tile("Failed", figure(failed, "count"), f"of {figures.count(operations)} operations"),
-        Tile("Operations for a second of CPU",
-             figure(number(summary, "efficiency", "operations_per_cpu_second")),
-             "of all processes together"),
-    ]  # fmt: skip
+        Tile(
+            "Operations for a second of CPU",
+            figure(number(summary, "efficiency", "operations_per_cpu_second")),
+            "of all processes together",
+        ),
+    ]
     return tiles
 
 
@@ -197,9 +205,11 @@ def _schedule_section(summary: Mapping[str, Any]) -> Section | None:
     row: list[Cell] = [
         figure(number(schedule, "offered_rate_ops_s"), "rate"),
         figure(number(schedule, "achieved_rate_ops_s"), "rate"),
-        *(figure(number(schedule, name), "milliseconds")
-          for name in ("lag_p50_ms", "lag_p99_ms", "lag_max_ms", "timer_lag_p99_ms")),
-    ]  # fmt: skip
+        *(
+            figure(number(schedule, name), "milliseconds")
+            for name in ("lag_p50_ms", "lag_p99_ms", "lag_max_ms", "timer_lag_p99_ms")
+        ),
+    ]
     blocks: list[Block] = [
         Table(
             title="Offered and carried",

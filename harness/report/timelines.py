@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ __all__ = [
     "Bins",
     "Thinned",
     "counts_by_bin",
+    "known",
     "means_by_bin",
     "per_second",
     "quantiles_by_bin",
@@ -103,7 +105,7 @@ def counts_by_bin(place: npt.NDArray[np.int16], bins: Bins) -> Optional:
     return known(np.bincount(place, minlength=bins.size) / bins.covered_s())
 
 
-def means_by_bin(place: npt.NDArray[np.int16], values: Floats | Times, bins: Bins) -> Optional:
+def means_by_bin(place: npt.NDArray[np.int16], values: npt.NDArray[Any], bins: Bins) -> Optional:
     """The mean of the values in each bin; None for an empty one."""
     counts = np.bincount(place, minlength=bins.size)
     sums = np.bincount(place, weights=values, minlength=bins.size)

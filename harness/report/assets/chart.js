@@ -54,7 +54,7 @@ const charts = (() => {
       if (!one.low || one.style !== "points" || !shown[place]) return;
       u.ctx.strokeStyle = plot.seriesColour(one);
       one.low.forEach((low, i) => {
-        if (low === null || one.high[i] === null) return;
+        if (low === null || one.high[i] === null || (spec.yLog && low <= 0)) return;
         const x = u.valToPos(spec.x[i], "x", true);
         u.ctx.beginPath();
         u.ctx.moveTo(x, u.valToPos(low, "y", true));
@@ -189,7 +189,7 @@ const charts = (() => {
     else zoom(u, spec, from(begin), from(end));
   }
 
-  function tools(u, spec) {
+  function tools(figure, u, spec) {
     const button = (words, label, name, act) => {
       const made = element("button", { type: "button", textContent: words, title: label });
       made.setAttribute("aria-label", label);
@@ -197,7 +197,14 @@ const charts = (() => {
       made.addEventListener("click", act);
       return made;
     };
-    return element("div", { className: "tools" },
+    const choice = spec.axesChoice ? [button(spec.yLog ? "Linear" : "Log", "Logarithmic or linear axes", "axes", () => {
+      spec.yLog = !spec.yLog;
+      spec.xSpacing = spec.yLog ? "log" : "linear";
+      drawn.splice(drawn.findIndex((one) => one.u === u), 1);
+      u.destroy();
+      draw(figure, spec);
+    })] : [];
+    return element("div", { className: "tools" }, ...choice,
       button("Show all", "Show all", "all", () => showAll(u, spec)),
       button("−", "Zoom out", "out", () => zoomBy(u, spec, 2)),
       button("+", "Zoom in", "in", () => zoomBy(u, spec, 0.5)));
@@ -259,7 +266,7 @@ const charts = (() => {
       },
     }, data, host);
     drawn.push({ spec, host, u });
-    host.append(tip, tools(u, spec));
+    host.append(tip, tools(figure, u, spec));
     legend(figure.querySelector(".legend"), spec, u, bands, shown);
   }
 

@@ -12,10 +12,11 @@ const plot = (() => {
   // ends of each band, which are drawn but never named.
   function columns(spec) {
     const data = [spec.x];
+    const fits = (values) => (spec.yLog ? values.map((value) => (value > 0 ? value : null)) : values);
     const bands = [];
     let below = null;
     for (const one of spec.series) {
-      let values = one.values;
+      let values = fits(one.values);
       if (spec.stacked) {
         values = values.map((value, i) => (value === null ? null : value + (below ? below[i] || 0 : 0)));
         below = values;
@@ -25,7 +26,7 @@ const plot = (() => {
     spec.series.forEach((one, place) => {
       if (!one.low || one.style === "points") return;
       bands.push({ of: place, high: data.length, low: data.length + 1 });
-      data.push(one.high, one.low);
+      data.push(fits(one.high), fits(one.low));
     });
     return { data, bands };
   }
@@ -72,8 +73,8 @@ const plot = (() => {
         range: (_u, min, max) => {
           if (min === null) return spec.yLog ? [0.1, 10] : [0, 1];
           if (spec.yLog) return logRange(min, max);
-          if (spec.yMax !== null) return [0, spec.yMax];
-          return [Math.min(0, min * 1.05), max > 0 ? max * 1.08 : 1];
+          const least = spec.yMin ?? Math.min(0, min * 1.05);
+          return [least, spec.yMax ?? (max > 0 ? max + (max - least) * 0.08 : 1)];
         },
       },
     };

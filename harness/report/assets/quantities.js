@@ -41,10 +41,16 @@ const quantities = (() => {
     return `${Number(percent.toFixed(Math.min(decimals, 9)))}%`;
   }
 
+  // A count on an axis: 10k, 1.5M.
+  function short(value) {
+    const [scale, unit] = value >= 1e9 ? [1e9, "G"] : value >= 1e6 ? [1e6, "M"] : [1e3, "k"];
+    return `${Number((value / scale).toPrecision(3))}${unit}`;
+  }
+
   function write(value, quantity, trim = false) {
     if (value === null || value === undefined) return "–";
     switch (quantity) {
-      case "count": return value.toLocaleString("en-US", { maximumFractionDigits: trim ? 1 : 2 });
+      case "count": if (trim && value >= 10000) return short(value); return value.toLocaleString("en-US", { maximumFractionDigits: trim ? 1 : 2 });
       case "milliseconds": return time(value, trim);
       case "seconds": return `${digits(value, trim)} s`;
       case "bytes": return size(value, trim);

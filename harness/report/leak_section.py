@@ -1,0 +1,119 @@
+"""Whether processes leak: each one's own memory over time, its trend, and a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from harness.report.document import Block, Cell, Chart, Note, Section, Series, Table
+from harness.report.fields import group, groups, number, text
+from harness.report.quantities import figure, written
+
+__all__ = ["leak_section"]
+
+Summary = Mapping[str, Any]
+
+# Processes that get a picture, those that leak first; all are in the table.
+_CHARTS_MAX = 12
+_ORDER = ("leak", "too little data", "no leak")
+
+
+def leak_section(used: Summary) -> Section | None:
+    """The verdict on each process, the trend of those that matter most; None without any."""
+    found = sorted(groups(used, "leaks"), key=_rank)
+    if not found:
+        return None
+    leaking = sum(text(one, "verdict") == "leak" for one in found)
+    few = sum(text(one, "verdict") == "too little data" for one in found)
+    lead = f"{leaking:,} of {len(found):,} processes leak." if leaking else "No process leaks."
+    if few:
+        lead = (f"{lead} Of " if leaking or few < len(found) else "Of ") + (
+            f"{few:,} there is too little data to say."
+        )
+    blocks: list[Block] = [_table(found)]
+    for place, one in enumerate(found[:_CHARTS_MAX]):
+        chart = _trend(f"leak-{place}", one)
+        if chart:
+            blocks.append(chart)
+    if len(found) > _CHARTS_MAX:
+        blocks.append(Note(f"{len(found) - _CHARTS_MAX:,} more processes are in the table alone."))
+    return Section("leaks", "Leaks", lead, blocks)
+
+
+def _rank(found: Summary) -> int:
+    verdict = text(found, "verdict")
+    return _ORDER.index(verdict) if verdict in _ORDER else len(_ORDER)
+
+
+def _table(found: list[Summary]) -> Table:
+    rows: list[list[Cell]] = []
+    for one in found:
+        low, high = number(one, "slope_bytes_s", "low"), number(one, "slope_bytes_s", "high")
+        rows.append(
+            [
+                text(one, "process") or text(one, "role"),
+                text(one, "verdict"),
+                figure(number(one, "slope_bytes_s", "estimate"), "bytes_s"),
+                "-" if low is None else f"{written(low, 'bytes_s')} to {written(high, 'bytes_s')}",
+                figure(number(one, "explained_bytes_s"), "bytes_s"),
+                text(one, "sentence"),
+            ]
+        )
+    columns = ["process", "verdict", "growth", "95% interval", "explained", "in words"]
+    return Table(
+        title="Verdicts",
+        columns=columns,
+        rows=rows,
+        caption="Growth of a process's own memory after warm-up, by Theil and Sen; explained is "
+        "what the stored bytes account for.",
+    )
+
+
+def _trend(key: str, found: Summary) -> Chart | None:
+    points = sorted(
+        (at, size)
+        for one in groups(found, "trend")
+        if (at := number(one, "t_s")) is not None and (size := number(one, "bytes")) is not None
+    )
+    if len(points) < 2:
+        return None
+    at_s = np.array([at for at, _ in points])
+    held = np.array([value for _, value in points])
+    series = [Series(label="own memory", values=held.tolist(), colour="blue")]
+    slope = group(found, "slope_bytes_s")
+    lines = {key: _line(at_s, held, number(slope, key)) for key in ("estimate", "low", "high")}
+    estimate = lines["estimate"]
+    if estimate is not None:
+        series.append(
+            Series(
+                label="trend",
+                values=estimate,
+                low=lines["low"] if lines["high"] else None,
+                high=lines["high"] if lines["low"] else None,
+                style="dashed",
+                colour="red" if text(found, "verdict") == "leak" else "teal",
+            )
+        )
+    return Chart(
+        key=key,
+        title=text(found, "process") or text(found, "role") or "process",
+        caption=text(found, "sentence"),
+        x=at_s.tolist(),
+        x_label="seconds",
+        x_quantity="seconds",
+        y_label="own memory",
+        y_quantity="bytes",
+        y_min=float(held.min() - 0.1 * (np.ptp(held) or 1)),
+        series=series,
+        sync="leaks",
+    )
+
+
+def _line(at_s: Any, held: Any, slope: float | None) -> list[float | None] | None:
+    """The line of a slope through the medians, as Theil and Sen's intercept has it."""
+    if slope is None:
+        return None
+    middle = float(np.median(held - slope * at_s))
+    return [float(value) for value in middle + slope * at_s]

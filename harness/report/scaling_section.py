@@ -1,0 +1,350 @@
+"""How a store scales with agents: throughput with the fitted law, efficiency, limits, cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness.report.document import Block, Cell, Chart, Quantity, Section, Series, Table
+from harness.report.fields import group, groups, number, sized_groups, text
+from harness.report.latency_sections import (
+    COLOURS,
+    GROUPS,
+    LATENCY_COLUMNS,
+    latency_row,
+    mean_parts,
+    parts_bars,
+)
+from harness.report.quantities import figure, written
+from harness.report.scaling_chart import operations_a_second, throughput_chart
+from harness.schema import OPERATIONS
+
+__all__ = ["scaling_sections"]
+
+Summary = Mapping[str, Any]
+
+# Figures of a count, in words and by their quantity.
+_FIGURES: tuple[tuple[str, str, Quantity], ...] = (
+    ("operations_per_second", "operations a second", "rate"),
+    ("throughput_agents_per_second", "agents a second", "rate"),
+    ("total_duration_seconds", "duration, total", "seconds"),
+    ("avg_agent_duration_seconds", "duration of an agent, mean", "seconds"),
+    ("min_agent_duration_seconds", "duration of an agent, shortest", "seconds"),
+    ("max_agent_duration_seconds", "duration of an agent, longest", "seconds"),
+    ("std_deviation_duration", "duration of an agent, standard deviation", "seconds"),
+    ("95th_percentile_duration", "duration of an agent, p95", "seconds"),
+    ("avg_cpu_percent", "CPU of our processes, mean (of one core)", "percent"),
+    ("max_cpu_percent", "CPU of our processes, most (of one core)", "percent"),
+    ("avg_memory_bytes", "memory, mean", "bytes"),
+    ("max_memory_bytes", "memory, most", "bytes"),
+    ("disk_read_bytes", "disk read", "bytes"),
+    ("disk_write_bytes", "disk written", "bytes"),
+    ("network_received_bytes", "network received", "bytes"),
+    ("network_sent_bytes", "network sent", "bytes"),
+    ("loopback_bytes", "within the machine", "bytes"),
+)
+
+
+def scaling_sections(summary: Summary) -> list[Section]:
+    """The sections of a benchmark over counts of agents; none without ``counts``."""
+    counts = list(sized_groups(summary, "counts"))
+    if not counts:
+        return []
+    sections = [
+        _throughput(summary, counts),
+        _latency(counts),
+        _time(counts),
+        _cost(counts),
+        _limits(counts),
+    ]
+    threads = _threads(summary, counts)
+    if threads:
+        sections.insert(1, threads)
+    return [section for section in sections if section.blocks]
+
+
+Counts = Sequence[tuple[int, Summary]]
+
+
+def _throughput(summary: Summary, counts: Counts) -> Section:
+    blocks: list[Block] = [throughput_chart(summary, counts)]
+    efficiency = [(size, number(found, "efficiency")) for size, found in counts]
+    if any(value is not None for _, value in efficiency):
+        blocks.append(
+            Chart(
+                key="efficiency",
+                title="Efficiency",
+                caption="Throughput against that of the smallest count times as many agents; "
+                "100% would be ideal.",
+                x=[size for size, _ in efficiency],
+                x_label="agents",
+                x_quantity="count",
+                x_spacing="log",
+                y_label="efficiency",
+                y_quantity="ratio",
+                series=[
+                    Series(
+                        label="efficiency", values=[value for _, value in efficiency], colour="teal"
+                    ),
+                    Series(
+                        label="ideal",
+                        values=[1.0] * len(efficiency),
+                        style="dashed",
+                        colour="ideal",
+                    ),
+                ],
+            )
+        )
+    blocks += [table for table in (_scaling_table(summary), _law_table(summary)) if table]
+    blocks.append(_figures_table(counts))
+    blocks += [table for table in (_repeats_table(counts),) if table]
+    return Section("scaling", "Scaling with agents", text(summary, "scaling", "sentence"), blocks)
+
+
+def _interval(found: Summary, quantity: Quantity) -> str:
+    low, high = number(found, "low"), number(found, "high")
+    if low is None and high is None:
+        return "-"
+    return f"{written(low, quantity)} to {written(high, quantity)}"
+
+
+def _scaling_table(summary: Summary) -> Table | None:
+    rows: list[list[Cell]] = [
+        [
+            figure(number(one, "agents"), "count"),
+            figure(number(one, "ops_s", "estimate"), "rate"),
+            _interval(group(one, "ops_s"), "rate"),
+            figure(number(one, "ideal_ops_s"), "rate"),
+            figure(number(one, "efficiency"), "ratio"),
+        ]
+        for one in groups(summary, "scaling", "points")
+    ]
+    columns = ["agents", "operations a second", "95% interval", "ideal", "efficiency"]
+    return Table(title="Throughput", columns=columns, rows=rows) if rows else None
+
+
+def _law_table(summary: Summary) -> Table | None:
+    law = group(summary, "scaling", "usl")
+    names: tuple[tuple[str, str, Quantity], ...] = (
+        ("lambda", "throughput of one agent (lambda)", "rate"),
+        ("sigma", "contention (sigma)", "number"),
+        ("kappa", "coherency (kappa)", "number"),
+        ("peak_agents", "agents at the peak", "count"),
+        ("peak_ops_s", "throughput at the peak", "rate"),
+    )
+    rows: list[list[Cell]] = [
+        [
+            words,
+            figure(number(law, key, "estimate"), quantity),
+            _interval(group(law, key), quantity),
+        ]
+        for key, words, quantity in names
+        if group(law, key)
+    ]
+    if not rows:
+        return None
+    rows.append(["share of the variance explained (R²)", figure(number(law, "r_squared")), "-"])
+    return Table(
+        title="Universal Scalability Law",
+        columns=["coefficient", "estimate", "95% interval"],
+        rows=rows,
+        caption="X(N) = lambda N / (1 + sigma (N - 1) + kappa N (N - 1)); N. J. Gunther.",
+    )
+
+
+def _figures_table(counts: Counts) -> Table:
+    rows: list[list[Cell]] = []
+    for key, words, quantity in _FIGURES:
+        cells = [figure(number(found, key), quantity) for _, found in counts]
+        if any(cell.value is not None for cell in cells):
+            rows.append([words, *cells])
+    return Table(
+        title="Every figure by the number of agents",
+        columns=["figure", *(f"{size:,}" for size, _ in counts)],
+        rows=rows,
+        caption="Medians over the repeats. Durations are of a round.",
+    )
+
+
+def _repeats_table(counts: Counts) -> Table | None:
+    rows: list[list[Cell]] = [
+        _repeat(size, one) for size, found in counts for one in groups(found, "repeats")
+    ]
+    columns = ["step", "agents", "status", "operations a second", "duration", "CPU", "memory"]
+    return Table(title="Repeats", columns=columns, rows=rows, folded=True) if rows else None
+
+
+def _repeat(size: int, found: Summary) -> list[Cell]:
+    return [
+        text(found, "step"),
+        figure(size, "count"),
+        text(found, "status") or "-",
+        figure(operations_a_second(found), "rate"),
+        figure(number(found, "total_duration_seconds"), "seconds"),
+        figure(number(found, "avg_cpu_percent"), "percent"),
+        figure(number(found, "max_memory_bytes"), "bytes"),
+    ]
+
+
+def _latency(counts: Counts) -> Section:
+    known = [(size, found) for size, found in counts if number(found, "all", "count")]
+    blocks: list[Block] = []
+    if known:
+        quantiles = {"p50": "p50_ms", "p90": "p90_ms", "p99": "p99_ms"}
+        colours = ("teal", "blue", "orange")
+        of_all = [
+            Series(label=name, colour=colour, values=[number(one, "all", key) for _, one in known])
+            for (name, key), colour in zip(quantiles.items(), colours, strict=True)
+        ]
+        by_operation = [
+            Series(
+                label=name,
+                colour=COLOURS[name],
+                values=[number(one, name, "p99_ms") for _, one in known],
+            )
+            for name in OPERATIONS
+        ]
+        sizes = [size for size, _ in known]
+        blocks = [
+            _latency_chart("all", "Percentiles of all operations", sizes, of_all),
+            _latency_chart("operations", "99th percentile by operation", sizes, by_operation),
+            Table(
+                title="Response time by agents and operation",
+                columns=["agents, operation", "count", *LATENCY_COLUMNS.values()],
+                rows=[
+                    latency_row(f"{size:,}, {name}", group(found, name))
+                    for size, found in known
+                    for name in GROUPS
+                    if number(found, name, "count")
+                ],
+                folded=True,
+            ),
+        ]
+    return Section("latency", "Response time against agents", "", blocks)
+
+
+def _latency_chart(key: str, title: str, sizes: Sequence[float], series: list[Series]) -> Chart:
+    return Chart(
+        key=f"latency-{key}",
+        title=title,
+        caption="Response time; both axes are logarithmic.",
+        x=sizes,
+        x_label="agents",
+        x_quantity="count",
+        x_spacing="log",
+        y_label="response time",
+        y_quantity="milliseconds",
+        y_log=True,
+        series=series,
+    )
+
+
+def _time(counts: Counts) -> Section:
+    parts = {_agents(size): mean_parts(found, "all") for size, found in counts}
+    known = {name: values for name, values in parts.items() if values is not None}
+    title = "Mean time of an operation, taken apart"
+    caption = "Queueing in the client, transport there and back, service in the shard."
+    blocks: list[Block] = [parts_bars("parts", title, caption, known)] if known else []
+    return Section("parts", "Where the time goes", "", blocks)
+
+
+def _agents(size: int) -> str:
+    return "1 agent" if size == 1 else f"{size:,} agents"
+
+
+def _cost(counts: Counts) -> Section:
+    blocks = [
+        chart
+        for chart in (
+            _used(
+                "cpu",
+                "CPU of our processes",
+                "percent",
+                "CPU, of one core",
+                counts,
+                ("avg_cpu_percent", "max_cpu_percent"),
+            ),
+            _used(
+                "memory",
+                "Memory of our processes",
+                "bytes",
+                "memory",
+                counts,
+                ("avg_memory_bytes", "max_memory_bytes"),
+            ),
+            _used(
+                "moved",
+                "Disk and network",
+                "bytes",
+                "bytes",
+                counts,
+                ("disk_write_bytes", "disk_read_bytes", "loopback_bytes", "network_sent_bytes"),
+            ),
+        )
+        if chart
+    ]
+    return Section("cost", "What it cost", "", blocks)
+
+
+def _used(
+    key: str, title: str, quantity: Quantity, label: str, counts: Counts, names: tuple[str, ...]
+) -> Chart | None:
+    words = {name: said for name, said, _ in _FIGURES}
+    series = [
+        Series(label=words[name], values=[number(found, name) for _, found in counts])
+        for name in names
+    ]
+    series = [one for one in series if any(value for value in one.values)]
+    if not series:
+        return None
+    return Chart(
+        key=f"{key}-agents",
+        title=title,
+        caption="Of all our processes together, by the number of agents.",
+        x=[size for size, _ in counts],
+        x_label="agents",
+        x_quantity="count",
+        x_spacing="log",
+        y_label=label,
+        y_quantity=quantity,
+        series=series,
+    )
+
+
+def _limits(counts: Counts) -> Section:
+    rows: list[list[Cell]] = [
+        [
+            figure(size, "count"),
+            text(found, "limit", "sentence") or "-",
+            text(found, "steady", "sentence") or "-",
+        ]
+        for size, found in counts
+        if text(found, "limit", "sentence") or text(found, "steady", "sentence")
+    ]
+    columns = ["agents", "what limited it", "whether it settled"]
+    blocks: list[Block] = [Table(title="Limits", columns=columns, rows=rows)] if rows else []
+    return Section("limits", "What limited each count", "", blocks)
+
+
+def _threads(summary: Summary, counts: Counts) -> Section | None:
+    threads = dict(sized_groups(summary, "threads"))
+    rows: list[list[Cell]] = []
+    for size, found in counts:
+        ours, theirs = operations_a_second(found), operations_a_second(threads.get(size, {}))
+        if ours is None or theirs is None:
+            continue
+        rows.append(
+            [
+                figure(size, "count"),
+                figure(ours, "rate"),
+                figure(theirs, "rate"),
+                figure(ours / theirs if theirs else None),
+                figure(number(threads[size], "all", "p99_ms"), "milliseconds"),
+            ]
+        )
+    if not rows:
+        return None
+    columns = ["agents", "over Ray", "as threads", "times as much", "threads' p99"]
+    table = Table(title="Agents over Ray against threads", columns=columns, rows=rows)
+    lead = "The same agents as threads of one process on the same store: what one lock costs."
+    return Section("threads", "Against threads", lead, [table])

@@ -1,0 +1,215 @@
+"""The reports of benchmarks: every section that a summary has figures for, whatever else it has."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.report.document import Chart, Facts, Report, Table
+from harness.report.html import read_report, write_report
+from harness.report.markdown import render_markdown
+from tests.report.made_benches import COUNTS, VOLUMES, agents_summary, make_bench
+from tests.report.made_runs import HOSTILE
+
+KINDS = ("agents", "memory", "resources", "all")
+
+
+def charts(report: Report) -> dict[str, Chart]:
+    return {
+        block.key: block
+        for section in report.sections
+        for block in section.blocks
+        if isinstance(block, Chart)
+    }
+
+
+def tables(report: Report) -> dict[str, Table]:
+    return {
+        block.title: block
+        for section in report.sections
+        for block in section.blocks
+        if isinstance(block, Table)
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys"),
+    [
+        ("agents", {"scaling", "efficiency", "latency-all", "cpu-agents", "percentiles-by-count"}),
+        ("memory", {"degradation-search", "degradation-cross-tier", "recall", "volume-held"}),
+        ("resources", {"leak-0", "rates-carried", "throughput", "cpu", "percentiles"}),
+        ("all", {"scaling", "degradation-store", "recall", "leak-0", "series-cpu"}),
+    ],
+)
+def test_each_benchmark_has_its_charts(tmp_path: Path, kind: str, keys: set[str]):
+    """Scaling, degradation, recall, leaks and costs are drawn where there are figures of them."""
+    assert keys <= charts(read_report(make_bench(tmp_path / "bench", kind))).keys()
+
+
+def test_the_law_is_drawn_through_the_points_and_beyond(tmp_path: Path):
+    """The fitted curve is near what was measured, and is another, dashed line beyond it."""
+    chart = charts(read_report(make_bench(tmp_path / "bench", "agents")))["scaling"]
+    lines = {series.label: series for series in chart.series}
+    place = list(chart.x).index(100)
+    measured, fitted = lines["measured"].values[place], lines["fitted law"].values[place]
+    assert fitted == pytest.approx(measured, rel=0.15)
+    assert lines["fitted law"].low is not None
+    values = lines["extrapolated"].values
+    beyond = [at for at, value in zip(chart.x, values, strict=True) if value is not None]
+    assert lines["extrapolated"].style == "dashed"
+    assert min(beyond) == max(COUNTS) < max(beyond)
+
+
+def test_the_ideal_line_is_proportional(tmp_path: Path):
+    """The ideal grows with the agents from the smallest count on."""
+    chart = charts(read_report(make_bench(tmp_path / "bench", "agents")))["scaling"]
+    ideal = next(series for series in chart.series if series.label == "ideal")
+    rates = [value / at for at, value in zip(chart.x, ideal.values, strict=True)]
+    assert rates == pytest.approx([rates[0]] * len(rates))
+
+
+def test_threads_stand_beside_agents(tmp_path: Path):
+    """The baseline of threads is in the same picture, and in a table against it."""
+    report = read_report(make_bench(tmp_path / "bench", "agents"))
+    labels = [series.label for series in charts(report)["scaling"].series]
+    assert "as threads in one process" in labels
+    assert len(tables(report)["Agents over Ray against threads"].rows) == 3
+
+
+def test_every_figure_of_a_count_is_in_a_table(tmp_path: Path):
+    """All scalar figures of the counts are shown, by count."""
+    table = tables(read_report(make_bench(tmp_path / "bench", "agents")))[
+        "Every figure by the number of agents"
+    ]
+    shown = {cell.value for row in table.rows for cell in row[1:]}
+    expected = agents_summary()["counts"]["500"]
+    for key, value in expected.items():
+        if isinstance(value, float) and key != "efficiency":
+            assert value in shown, key
+
+
+def test_a_law_that_was_not_fitted_leaves_the_points(tmp_path: Path):
+    """With too few counts for a law, the points are drawn and the sentence says why."""
+    path = make_bench(tmp_path / "bench", "agents")
+    summary = json.loads((path / "summary.json").read_text())
+    summary["scaling"] |= {"usl": None, "sentence": "No scalability law was fitted."}
+    (path / "summary.json").write_text(json.dumps(summary))
+    report = read_report(path)
+    assert [one.label for one in charts(report)["scaling"].series] == [
+        "measured",
+        "as threads in one process",
+        "ideal",
+    ]
+    assert "No scalability law was fitted." in write_report(path).read_text()
+
+
+def test_degradation_has_points_and_fit_on_logarithmic_axes(tmp_path: Path):
+    """Each operation has service and response at each volume, and the fitted curve."""
+    chart = charts(read_report(make_bench(tmp_path / "bench", "memory")))["degradation-search"]
+    assert chart.x_spacing == "log"
+    assert chart.y_log
+    for series in chart.series[:2]:
+        assert sum(value is not None for value in series.values) == len(VOLUMES)
+    assert chart.series[2].style == "dashed"
+
+
+def test_recall_that_was_not_measured_is_left_out(tmp_path: Path):
+    """A tier that holds nothing yet has no point at that volume, not a recall of 0."""
+    chart = charts(read_report(make_bench(tmp_path / "bench", "memory")))["recall"]
+    ltm = next(series for series in chart.series if series.label == "ltm")
+    assert list(ltm.values) == [None, None, 0.979, 0.979]
+
+
+def test_leaks_come_first_and_are_called_so(tmp_path: Path):
+    """Of the processes, one that leaks is drawn first, with its trend."""
+    report = read_report(make_bench(tmp_path / "bench", "resources"))
+    section = next(one for one in report.sections if one.key == "leaks")
+    assert section.lead == "1 of 2 processes leak."
+    assert charts(report)["leak-0"].title == "shard 0"
+    assert charts(report)["leak-0"].series[1].label == "trend"
+
+
+def test_the_samples_of_a_steady_load_are_drawn(tmp_path: Path):
+    """A benchmark of a steady load shows the timelines of its own run, by role and node."""
+    report = read_report(make_bench(tmp_path / "bench", "resources"))
+    roles = {series.label for series in charts(report)["cpu"].series}
+    assert roles == {"shard", "cohort"}
+    assert "series-cpu" not in charts(report)
+
+
+def test_without_the_run_the_series_of_the_summary_is_drawn(tmp_path: Path):
+    """Where the step of a steady load is gone, its summary's time series is drawn instead."""
+    path = make_bench(tmp_path / "bench", "resources")
+    (path / "steps" / "rate-100" / "run.json").unlink()
+    assert {"series-cpu", "series-memory", "series-rate"} <= charts(read_report(path)).keys()
+
+
+@pytest.mark.parametrize("kind", KINDS[:3])
+def test_a_benchmark_that_was_killed_shows_its_steps(tmp_path: Path, kind: str):
+    """Without a summary the report has the steps that are there, and says that it has not ended."""
+    path = make_bench(tmp_path / "bench", kind, summary=False)
+    report = read_report(path)
+    assert "has not ended, or was killed" in report.verdicts[0].sentence
+    assert tables(report)["Steps"].rows[0][1] == "complete"
+    write_report(path)
+
+
+@pytest.mark.parametrize("steps", ["x", [1], [{"name": "../.."}], [{"name": "\x00"}], {}])
+def test_steps_lead_nowhere_else(tmp_path: Path, steps: Any):
+    """What run.json names as steps is looked for in the folder of steps and nowhere else."""
+    path = make_bench(tmp_path / "bench", "agents")
+    run = json.loads((path / "run.json").read_text())
+    (path / "run.json").write_text(json.dumps({**run, "steps": steps}))
+    summary = json.loads((path / "summary.json").read_text())
+    for count in summary["counts"].values():
+        count["repeats"] = [{"step": "steps/../../../etc"}, {"step": "/etc"}]
+    (path / "summary.json").write_text(json.dumps(summary))
+    assert "Steps" not in tables(read_report(path))
+    write_report(path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_hostile_benchmarks_are_text(tmp_path: Path, kind: str):
+    """Text of a benchmark of any content is escaped in HTML and in Markdown."""
+    path = make_bench(tmp_path / "bench", kind, words=HOSTILE)
+    page = write_report(path).read_text("utf-8")
+    assert "<img" not in page
+    assert "\x00" not in page
+    assert "\u202e" not in page
+    assert "<img" not in render_markdown(read_report(path)).replace("\\<img", "")
+
+
+@pytest.mark.parametrize("value", [None, "text", [], {}, True, -1, 1e308, [None, {"a": []}]])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_summary_of_any_content_is_reported(tmp_path: Path, kind: str, value: Any):
+    """Whatever stands where a group of figures should be, the report is made without it."""
+    path = make_bench(tmp_path / "bench", kind)
+    summary = json.loads((path / "summary.json").read_text())
+    for broken in _broken(summary, value):
+        (path / "summary.json").write_text(json.dumps(broken))
+        write_report(path)
+
+
+def _broken(document: dict[str, Any], value: Any) -> list[dict[str, Any]]:
+    """The document with the value in each place: at the top, and two levels further down."""
+    found = [{**document, key: value} for key in document if key != "schema_version"]
+    for key, inner in document.items():
+        if isinstance(inner, dict):
+            first = next(iter(inner))
+            found.append({**document, key: {**inner, first: value}})
+            found.append({**document, key: dict.fromkeys(inner, value)})
+            deeper = inner[first]
+            if isinstance(deeper, dict):
+                found.append({**document, key: {**inner, first: dict.fromkeys(deeper, value)}})
+    return found
+
+
+def test_figures_of_a_steady_load_keep_their_digits(tmp_path: Path):
+    """The figures of a steady load stand with their values."""
+    report = read_report(make_bench(tmp_path / "bench", "resources"))
+    section = next(one for one in report.sections if one.key == "utilization")
+    facts = next(block for block in section.blocks if isinstance(block, Facts))
+    assert ("carried", 99.8) in [(name, cell.value) for name, cell in facts.pairs]
