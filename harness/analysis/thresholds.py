@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
 from harness.analysis.latency import PERCENTILES, fewest_samples
-from harness.analysis.paths import summary_path, summary_value
+from harness.analysis.paths import summary_path, summary_paths, summary_value
 from harness.errors import UsageError
 
 __all__ = [
@@ -138,16 +138,19 @@ def check_paths(thresholds: Iterable[Threshold], template: Mapping[str, Any]) ->
 def evaluate(thresholds: Sequence[Threshold], summary: Mapping[str, Any]) -> list[ThresholdFinding]:
     """Judge thresholds by a summary, in their order.
 
-    Raises:
-        UsageError: a path that the summary does not have.
+    A figure that the summary does not have, such as one of a step that was not reached, is a
+    breach too: `check_paths` is what refuses a path before a run.
     """
     invalid = any(one["verdict"] == "invalid" for one in summary.get("verdicts", ()))
     return [_judge(one, summary, invalid) for one in thresholds]
 
 
 def _judge(threshold: Threshold, summary: Mapping[str, Any], invalid: bool) -> ThresholdFinding:
-    path = summary_path(summary, threshold.path)
-    value = summary_value(summary, path)
+    try:
+        path = summary_path(summary, threshold.path)
+        value = summary_value(summary, path)
+    except UsageError:
+        path, value = threshold.path, None
     limit, sign = threshold.number, "%" if threshold.percent else ""
     share_of = _percent_of(path) if threshold.percent else None
     if share_of == "operations":
@@ -199,6 +202,8 @@ def _operations(summary: Mapping[str, Any], path: str) -> float | None:
 def _why_unknown(summary: Mapping[str, Any], path: str) -> str:
     """Why a figure is None, as far as its neighbours tell."""
     group, _, leaf = path.rpartition(".")
+    if path not in summary_paths(summary):
+        return "the summary has no such figure"
     if leaf not in PERCENTILES:
         return "it was not measured"
     needed = fewest_samples(PERCENTILES[leaf])

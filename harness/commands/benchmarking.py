@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.commands.measuring import EXIT_CODES, say, stop_on_signals
+from harness.commands.judging import Judge
+from harness.commands.measuring import say, stop_on_signals
 from harness.errors import HarnessError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from harness.benchmarks.bench import Bench
+    from harness.runner import Outcome
 
 __all__ = ["measure_in_steps"]
 
 
-def measure_in_steps(
+def measure_in_steps(  # noqa: PLR0913 - what a benchmark is made of, each by its name
     command: str,
     address: str,
     out: Path | None,
@@ -30,6 +32,7 @@ def measure_in_steps(
     steps: Callable[[Bench], None],
     summarise: Callable[[Path], dict[str, Any]],
     render: Callable[[dict[str, Any]], RenderableType],
+    judge: Judge | None = None,
 ) -> int:
     """Carry a benchmark out, print what it says and where it is; its exit code.
 
@@ -45,6 +48,7 @@ def measure_in_steps(
         steps: as `carry_out`.
         summarise: as `carry_out`.
         render: makes of the summary what is shown in the terminal.
+        judge: judges by thresholds that were asked for; check them before this.
 
     Raises:
         UsageError: nothing was measured; no directory is left.
@@ -57,6 +61,7 @@ def measure_in_steps(
     from harness.report.live import live_view
     from harness.runner import StopRequest
 
+    judge = judge or Judge(thresholds=(), junit=None)
     existed = out is not None and out.exists()
     directory = BenchDirectory.create(out, command)
     host = host_facts()
@@ -71,22 +76,36 @@ def measure_in_steps(
         if existed:
             directory.path.mkdir(exist_ok=True)
         raise
-    except (HarnessError, KeyboardInterrupt):
+    except (HarnessError, KeyboardInterrupt) as error:
+        judge.tell_failure(directory.path, str(error) or "The benchmark was interrupted.")
         if not as_json:
             click.echo(directory.path)
         raise
+    outcome = judge.judge(directory, outcome)
     for problem in outcome.problems:
         say(problem)
     _make_report(directory.path)
     if as_json:
         click.echo((directory.path / "summary.json").read_text(), nl=False)
+        judge.say_breaches(outcome)
     else:
-        from rich.console import Console
+        _print(render(outcome.summary), outcome, directory.path)
+    return judge.finish(directory.path, outcome)
 
-        Console(highlight=False).print(render(outcome.summary))
-        click.echo()
-        click.echo(directory.path)
-    return EXIT_CODES[outcome.status]
+
+def _print(shown: RenderableType, outcome: Outcome, path: Path) -> None:
+    """Print the summary as it was laid out, the thresholds, and the directory's name."""
+    from rich.console import Console
+
+    from harness.report.thresholds import render_thresholds
+
+    console = Console(highlight=False)
+    console.print(shown)
+    if outcome.summary.get("thresholds"):
+        console.print()
+        console.print(render_thresholds(outcome.summary["thresholds"]))
+    click.echo()
+    click.echo(path)
 
 
 def _make_report(path: Path) -> None:

@@ -113,6 +113,12 @@ class Judge:
         directory.write_summary(summary)
         return replace(outcome, summary=summary)
 
+    def say_breaches(self, outcome: Outcome) -> None:
+        """Say on standard error what was breached, where the summary alone is printed."""
+        for one in outcome.summary.get("thresholds", []):
+            if one["verdict"] == "breached":
+                say(f"breached: {one['sentence']}")
+
     def finish(self, path: Path, outcome: Outcome) -> int:
         """Write the JUnit file, if one was asked for; the exit code."""
         code = EXIT_CODES[outcome.status]

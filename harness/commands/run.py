@@ -79,6 +79,8 @@ def _measure(plan: RunPlan, judge: Judge, out: Path | None, as_json: bool) -> in
     if problem is not None:
         say(problem)
     _print_outcome(outcome, directory.path, as_json)
+    if as_json:
+        judge.say_breaches(outcome)
     return judge.finish(directory.path, outcome)
 
 
@@ -87,9 +89,6 @@ def _print_outcome(outcome: Outcome, path: Path, as_json: bool) -> None:
         say(problem)
     if as_json:
         click.echo((path / "summary.json").read_text(), nl=False)
-        for one in outcome.summary.get("thresholds", []):
-            if one["verdict"] == "breached":
-                say(f"breached: {one['sentence']}")
         return
     from rich.console import Console
 

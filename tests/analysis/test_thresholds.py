@@ -191,6 +191,13 @@ def test_a_figure_that_was_not_measured_is_a_breach(summary, text):
     assert "is not known: " in found["sentence"]
 
 
+def test_a_figure_that_the_summary_lacks_is_a_breach(summary):
+    """A benchmark that was interrupted may lack the count that was asked for."""
+    found = judged(summary, "counts.500.all.p99_ms<20")
+    assert (found["verdict"], found["path"]) == ("breached", "counts.500.all.p99_ms")
+    assert "the summary has no such figure" in found["sentence"]
+
+
 def test_a_share_of_no_operations_is_a_breach(summary):
     """A run without an operation has no share of failures."""
     summary["operations"] = summary["failed"] = 0
