@@ -65,6 +65,7 @@ def summarise_trials(
             "tolerance_ratio": settings["tolerance_ratio"],
             **asdict(finding),
             "sentence": sentence,
+            "limits": _limits(trials),
             "loads": {f"{load:.10g}": _of_load(load, trials) for load in _loads(trials)},
         },
         "verdicts": _verdicts(settings, finding, trials, sentence, status),
@@ -84,14 +85,24 @@ def _loads(trials: Trials) -> list[float]:
     return sorted({trial["load"] for trial in trials})
 
 
+def _limits(trials: Trials) -> list[dict[str, Any]]:
+    """The limit of each objective, on its figure's whole path, in the figure's own unit."""
+    names = ("path", "operator", "limit")
+    first = trials[0]["findings"] if trials else []
+    return [{name: finding[name] for name in names} for finding in first]
+
+
 def _of_load(load: float, trials: Trials) -> dict[str, Any]:
     """What the trials of a load came to; figures are medians over those that know them."""
     of_load = [trial for trial in trials if trial["load"] == load]
-    paths = dict.fromkeys(path for trial in of_load for path in trial["values"])
+    values: dict[str, list[float | None]] = {}
+    for trial in of_load:
+        for finding in trial["findings"]:
+            values.setdefault(finding["path"], []).append(finding["value"])
     return {
         "trials": len(of_load),
         "kept": sum(trial["kept"] for trial in of_load),
-        "values": {path: _median([one["values"].get(path) for one in of_load]) for path in paths},
+        "values": {path: _median(known) for path, known in values.items()},
         "throughput_ops_s": _median([one["throughput_ops_s"] for one in of_load]),
         "settled": sum(trial["settled"] is True for trial in of_load),
         "why": next((trial["why"] for trial in of_load if not trial["kept"]), None),
@@ -106,31 +117,31 @@ def _median(values: Sequence[float | None]) -> float | None:
 
 
 def _answer(settings: Mapping[str, Any], finding: CapacityFinding) -> str:
-    """The capacity in a sentence, and how sure it is in another."""
-    search, asked = settings["search"], " and ".join(settings["objectives"])
-    low, high = (load_words(search, load) for load in (finding.low, finding.high))
+    """The capacity, and how sure it is, in a sentence or two."""
+    objectives = settings["objectives"]
+    asked, verb = " and ".join(objectives), "is" if len(objectives) == 1 else "are"
+    low, high = (load_words(settings["search"], load) for load in (finding.low, finding.high))
     if not finding.trials:
-        return f"Whether {asked} is kept is not known: no trial came to its end."
+        return f"Whether {asked} {verb} kept is not known: no trial came to its end."
     if finding.ended == "never":
-        return f"{asked} is not kept even with {high}: broken in {_of(finding)}."
-    tried = f"kept in {_times(finding.low_trials)}"
+        return f"{asked} {verb} not kept even with {high}: broken in {_of(finding)}."
+    tried = f"kept in {finding.low_trials} of {finding.low_trials} "
+    tried += "trial" if finding.low_trials == 1 else "trials"
     if finding.ended == "max":
         return (
-            f"{asked} is kept up to {low}, the most that was tried ({tried}); "
-            "its capacity is above that: raise --max."
+            f"{asked} {verb} kept up to {low}, the most that was tried ({tried}); "
+            "the capacity is above that: raise --max."
         )
     if finding.low is None:
-        return f"{asked} was not kept with {high}, broken in {_of(finding)}; no load kept it yet."
+        return f"{asked} {verb} broken with {high} (in {_of(finding)}); no load kept it yet."
     if finding.high is None:
-        return f"{asked} is kept with {low} ({tried}); nothing larger broke it yet."
-    sentence = f"{asked} is kept up to {low} ({tried}), and broken with {high} (in {_of(finding)})."
+        return f"{asked} {verb} kept with {low} ({tried}); nothing larger broke it yet."
+    sentence = (
+        f"{asked} {verb} kept up to {low} ({tried}), and broken with {high} (in {_of(finding)})."
+    )
     if finding.ended == "unfinished":
         sentence += " The search ended before that was sure."
     return sentence
-
-
-def _times(count: int) -> str:
-    return "1 trial" if count == 1 else f"all {count} trials"
 
 
 def _of(finding: CapacityFinding) -> str:

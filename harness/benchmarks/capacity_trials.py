@@ -225,7 +225,7 @@ def _trial(
         "settled": settled,
         "duration_s": duration_s,
         "throughput_ops_s": step.outcome.summary["throughput_ops_s"],
-        "values": {one["path"]: one["value"] for one in judgement.findings},
+        "findings": judgement.findings,
         "limit": step.outcome.summary["limit"],
     }
 

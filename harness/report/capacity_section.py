@@ -1,0 +1,103 @@
+"""The search for capacity in a report: the objectives by load, and every load that was tried."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness.report.document import Block, Cell, Chart, Mark, Quantity, Section, Series, Table
+from harness.report.fields import group, groups, number, text
+from harness.report.quantities import figure
+
+__all__ = ["capacity_sections"]
+
+Summary = Mapping[str, Any]
+Loads = Sequence[tuple[float, Summary]]
+
+
+def capacity_sections(summary: Summary) -> list[Section]:
+    """The section of a search; none without ``capacity``."""
+    capacity = group(summary, "capacity")
+    loads = _loads(capacity)
+    if not loads:
+        return []
+    blocks: list[Block] = [_chart(capacity, path, loads) for path in _paths(loads)]
+    blocks.append(_table(capacity, loads))
+    return [Section("capacity", "Capacity", text(capacity, "sentence"), blocks)]
+
+
+def _loads(capacity: Summary) -> list[tuple[float, Summary]]:
+    """The loads with what they came to, smallest first; what is no load is left out."""
+    found = []
+    for name, one in group(capacity, "loads").items():
+        try:
+            load = float(name)
+        except ValueError:
+            continue
+        if isinstance(one, Mapping) and math.isfinite(load):
+            found.append((load, one))
+    return sorted(found, key=lambda pair: pair[0])
+
+
+def _paths(loads: Loads) -> list[str]:
+    return list(dict.fromkeys(path for _, one in loads for path in group(one, "values")))
+
+
+def _unit(capacity: Summary) -> str:
+    return "agents" if text(capacity, "search") == "agents" else "operations a second offered"
+
+
+def _chart(capacity: Summary, path: str, loads: Loads) -> Chart:
+    """An objective's figure by load, with its limits and the two sides of the answer."""
+    values = [number(group(one, "values"), path) for _, one in loads]
+    series = [Series(label=path, values=values)]
+    for limit in _limits(capacity, path):
+        line = [limit] * len(loads)
+        series.append(Series(label=f"limit {limit:g}", values=line, style="dashed"))
+    sides = (("low", "kept it in every trial"), ("high", "broke it"))
+    marks = [
+        Mark(load, None, words, "event")
+        for name, words in sides
+        if (load := number(capacity, name)) is not None
+    ]
+    quantity: Quantity = "milliseconds" if path.endswith("_ms") else "number"
+    return Chart(
+        key=f"capacity-{''.join(sign if sign.isalnum() else '-' for sign in path)}",
+        title=path,
+        caption="The median over the trials of each load.",
+        x=[load for load, _ in loads],
+        x_label=_unit(capacity),
+        y_label=path,
+        y_quantity=quantity,
+        series=series,
+        marks=marks,
+        x_spacing="log",
+    )
+
+
+def _limits(capacity: Summary, path: str) -> list[float]:
+    found = {
+        limit
+        for one in groups(capacity, "limits")
+        if text(one, "path") == path and (limit := number(one, "limit")) is not None
+    }
+    return sorted(found)
+
+
+def _table(capacity: Summary, loads: Loads) -> Table:
+    paths = _paths(loads)
+    rows: list[list[Cell]] = [
+        [
+            figure(load),
+            figure(number(one, "trials")),
+            figure(number(one, "kept")),
+            figure(number(one, "settled")),
+            *(figure(number(group(one, "values"), path)) for path in paths),
+            figure(number(one, "throughput_ops_s"), "rate"),
+            text(one, "why") or text(group(one, "limit"), "sentence"),
+        ]
+        for load, one in loads
+    ]
+    columns = [_unit(capacity), "trials", "kept", "settled", *paths, "operations a second"]
+    return Table(title="Loads", columns=[*columns, "what broke it, or limited it"], rows=rows)
