@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.commands.judging import EXIT_BREACHED, run_template
-from harness.commands.options import OUTPUT_OPTIONS, PLAN_OPTIONS, plan_of, with_options
+from harness.commands.options import OUTPUT_OPTIONS, plan_of, plan_options, with_options
 from harness.errors import UsageError
 from harness.plan import RunPlan
 
@@ -27,10 +27,8 @@ _START = {"agents": 16.0, "rate": 100.0}
 _MOST = {"agents": 20_000.0, "rate": 1e6}
 # So that the rush of the start is in no figure, unless the plan says otherwise.
 _WARMUP_S = 1.0
-_REMEDIES = {
-    "duration_s": ("--duration", "is the steps' own matter; give --step-duration"),
-    "rounds": ("--rounds", "contradicts a search: steps go by time; give --step-duration"),
-}
+# What the search sets itself, or cannot do without.
+_NOT_OURS = ("rounds", "duration_s", "whole_rounds", "record", "keep_data")
 
 
 @click.command()
@@ -71,7 +69,7 @@ _REMEDIES = {
     default=5.0,
     help="Seconds that a trial is measured for; more where it does not settle.  [5]",
 )
-@with_options(PLAN_OPTIONS)
+@with_options(plan_options(without=_NOT_OURS))
 @with_options(OUTPUT_OPTIONS)
 def capacity(
     plan_file: Path | None,
@@ -149,16 +147,13 @@ def _plan(plan_file: Path | None, options: dict[str, Any], settings: CapacitySet
     Raises:
         UsageError: it is wrong, or sets what the search sets.
     """
-    for name, (option, problem) in _REMEDIES.items():
-        if options[name] is not None:
-            raise UsageError(option, problem)
     if options[settings.search] is not None:
         raise UsageError(
             f"--{settings.search}", "is what is searched for; give --start and --max instead"
         )
-    if options["record"] == "off":
-        raise UsageError("--record", "off leaves nothing to judge a trial by; leave it out")
     plan = plan_of(plan_file, options)
+    if not plan.record:
+        raise UsageError("--plan", "has record off, which leaves nothing to judge a trial by")
     if options["warmup_s"] is None and not plan.warmup_s:
         plan = replace(plan, warmup_s=_WARMUP_S)
     return plan

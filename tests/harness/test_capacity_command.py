@@ -36,11 +36,11 @@ SMALL = ["--target", "noop", "--shards", "1", "--warmup", "0.1", "--step-duratio
         ([*SLO, "--repeats", "0"], "--repeats: "),
         ([*SLO, "--max-trials", "0"], "--max-trials: "),
         ([*SLO, "--step-duration", "0"], "--step-duration: must be above 0"),
-        ([*SLO, "--duration", "5"], "--duration: is the steps' own matter; give --step-duration"),
-        ([*SLO, "--rounds", "5"], "--rounds: contradicts a search"),
+        ([*SLO, "--duration", "5"], "No such option '--duration'"),
+        ([*SLO, "--rounds", "5"], "No such option '--rounds'"),
         ([*SLO, "--agents", "5"], "--agents: is what is searched for; give --start and --max"),
         ([*SLO, "--search", "rate", "--rate", "5"], "--rate: is what is searched for"),
-        ([*SLO, "--record", "off"], "--record: off leaves nothing to judge a trial by"),
+        ([*SLO, "--plan", "plan.toml"], "--plan: has record off, which leaves nothing"),
         ([*SLO, "--target", "nowhere"], "--target: 'nowhere' is unknown"),
     ],
 )
@@ -52,6 +52,7 @@ def test_it_refuses_what_makes_no_search(monkeypatch, capsys, tmp_path: Path, ar
 
     monkeypatch.setattr(bench, "ray_session", started)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    (tmp_path / "plan.toml").write_text("record = false\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["harness", "capacity", *arguments])
     with pytest.raises(SystemExit) as ended:
@@ -61,7 +62,7 @@ def test_it_refuses_what_makes_no_search(monkeypatch, capsys, tmp_path: Path, ar
     assert said.out == ""
     assert said.err.count("\n") == 1
     assert part in said.err
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["plan.toml"]
 
 
 @pytest.mark.slow

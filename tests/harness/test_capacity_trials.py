@@ -123,7 +123,7 @@ def test_the_capacity_of_a_known_curve_is_found_and_said(search):
     assert found["ended"] == "edge"
     assert found["low"] < 500 <= found["high"] <= found["low"] * 1.1
     assert found["sentence"] == (
-        f"p99_ms<50 is kept up to {found['low']:,.0f} agents (kept in all 3 trials), and broken "
+        f"p99_ms<50 is kept up to {found['low']:,.0f} agents (kept in 3 of 3 trials), and broken "
         f"with {found['high']:,.0f} agents (in 2 of 2 trials)."
     )
     assert verdicts(summary) == {"capacity": "ok"}
