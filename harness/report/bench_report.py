@@ -18,6 +18,7 @@ from harness.report.bench_steps import (
     steady_run,
     steps_section,
 )
+from harness.report.capacity_section import capacity_sections, capacity_title
 from harness.report.document import (
     Block,
     Chart,
@@ -56,6 +57,7 @@ def bench_report(reader: BenchReader) -> Report:
     steady = steady_run(reader)
     sections = [
         thresholds_section(summary),
+        *capacity_sections(summary),
         *scaling_sections(summary),
         percentiles_by_count(reader, summary),
         *volume_sections(summary),
@@ -126,6 +128,8 @@ def _title(run: Summary, summary: Summary) -> str:
         return (
             f"{figures.rate(carried)} operations a second, 95% of them within {figures.time(time)}"
         )
+    if title := capacity_title(summary):
+        return title
     if run.get("status") == "running":
         return "This benchmark has not ended"
     return text(run, "command").replace("-", " ").capitalize() or "Benchmark"

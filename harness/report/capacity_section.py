@@ -7,13 +7,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.report.document import Block, Cell, Chart, Mark, Quantity, Section, Series, Table
-from harness.report.fields import group, groups, number, text
+from harness.report.fields import group, groups, listed, number, text
+from harness.report.figures import plain
 from harness.report.quantities import figure
 
-__all__ = ["capacity_sections"]
+__all__ = ["capacity_sections", "capacity_title"]
 
 Summary = Mapping[str, Any]
 Loads = Sequence[tuple[float, Summary]]
+
+_UNITS = {"agents": "agents", "rate": "operations a second"}
 
 
 def capacity_sections(summary: Summary) -> list[Section]:
@@ -25,6 +28,16 @@ def capacity_sections(summary: Summary) -> list[Section]:
     blocks: list[Block] = [_chart(capacity, path, loads) for path in _paths(loads)]
     blocks.append(_table(capacity, loads))
     return [Section("capacity", "Capacity", text(capacity, "sentence"), blocks)]
+
+
+def capacity_title(summary: Summary) -> str:
+    """The answer in a few words; "" where there is no search."""
+    capacity = group(summary, "capacity")
+    if not capacity:
+        return ""
+    asked = " and ".join(one for one in listed(capacity, "objectives") if isinstance(one, str))
+    low, unit = number(capacity, "low"), _UNITS.get(text(capacity, "search"), "")
+    return f"{plain(asked)}: up to {low:,.10g} {unit}" if low else f"{plain(asked)}: not kept"
 
 
 def _loads(capacity: Summary) -> list[tuple[float, Summary]]:
@@ -45,7 +58,7 @@ def _paths(loads: Loads) -> list[str]:
 
 
 def _unit(capacity: Summary) -> str:
-    return "agents" if text(capacity, "search") == "agents" else "operations a second offered"
+    return _UNITS.get(text(capacity, "search"), "load")
 
 
 def _chart(capacity: Summary, path: str, loads: Loads) -> Chart:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.report.capacity_section import capacity_sections
+from harness.report.capacity_section import capacity_sections, capacity_title
 from harness.report.document import Chart, Table
 
 
@@ -65,3 +65,12 @@ def test_every_load_is_in_the_table_with_what_broke_it(searched):
 def test_what_is_no_search_has_no_section(summary):
     """A report is made of whatever is there."""
     assert capacity_sections(summary) == []
+
+
+def test_the_title_is_the_answer(searched):
+    """In a few words, also where nothing kept it."""
+    searched["capacity"]["objectives"] = ["p99_ms<50", "failed<1%"]
+    assert capacity_title(searched) == "p99_ms<50 and failed<1%: up to 80 agents"
+    searched["capacity"]["low"] = None
+    assert capacity_title(searched) == "p99_ms<50 and failed<1%: not kept"
+    assert capacity_title({}) == ""
