@@ -178,6 +178,7 @@ def _measure(plan: RunPlan, settings: CapacitySettings, out: Path | None, as_jso
         except UsageError as error:
             searched = error.field == f"--{settings.search}"
             raise UsageError(option if searched else error.field, error.problem) from None
+    timed = replace(plan, rounds=None, duration_s=settings.step_duration_s)
     found: dict[str, Any] = {}
 
     def summarise(path: Path) -> dict[str, Any]:
@@ -189,7 +190,7 @@ def _measure(plan: RunPlan, settings: CapacitySettings, out: Path | None, as_jso
         plan.address,
         out,
         as_json=as_json,
-        settings={"plan": plan.as_dict(), "bench": settings.as_dict()},
+        settings={"plan": timed.as_dict(), "bench": settings.as_dict()},
         steps=lambda bench: run_trials(bench, plan, settings),
         summarise=summarise,
         render=render_capacity,

@@ -68,25 +68,29 @@ def _chart(capacity: Summary, path: str, loads: Loads) -> Chart:
     for limit in _limits(capacity, path):
         line = [limit] * len(loads)
         series.append(Series(label=f"limit {limit:g}", values=line, style="dashed"))
-    sides = (("low", "kept it in every trial"), ("high", "broke it"))
+    sides = (("low", "kept it"), ("high", "broke it"))
     marks = [
         Mark(load, None, words, "event")
         for name, words in sides
         if (load := number(capacity, name)) is not None
     ]
-    quantity: Quantity = "milliseconds" if path.endswith("_ms") else "number"
     return Chart(
         key=f"capacity-{''.join(sign if sign.isalnum() else '-' for sign in path)}",
         title=path,
         caption="The median over the trials of each load.",
         x=[load for load, _ in loads],
         x_label=_unit(capacity),
+        x_quantity="count" if all(load.is_integer() for load, _ in loads) else "number",
         y_label=path,
-        y_quantity=quantity,
+        y_quantity=_quantity(path),
         series=series,
         marks=marks,
         x_spacing="log",
     )
+
+
+def _quantity(path: str) -> Quantity:
+    return "milliseconds" if path.endswith("_ms") else "number"
 
 
 def _limits(capacity: Summary, path: str) -> list[float]:
@@ -102,11 +106,9 @@ def _table(capacity: Summary, loads: Loads) -> Table:
     paths = _paths(loads)
     rows: list[list[Cell]] = [
         [
-            figure(load),
-            figure(number(one, "trials")),
-            figure(number(one, "kept")),
-            figure(number(one, "settled")),
-            *(figure(number(group(one, "values"), path)) for path in paths),
+            figure(load, "count" if load.is_integer() else "number"),
+            *(figure(number(one, name), "count") for name in ("trials", "kept", "settled")),
+            *(figure(number(group(one, "values"), path), _quantity(path)) for path in paths),
             figure(number(one, "throughput_ops_s"), "rate"),
             text(one, "why") or text(group(one, "limit"), "sentence"),
         ]
