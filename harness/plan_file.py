@@ -49,6 +49,11 @@ def load_plan(path: Path, overrides: Mapping[str, Any]) -> RunPlan:
     ):
         if overrides.get(one) is not None:
             named.pop(other, None)
+    target = named.get("target")
+    named_by_file = isinstance(target, str) and ":" in target and overrides.get("target") is None
+    if path.suffix == ".json" and named_by_file:
+        # a run directory may come from anywhere: what it names is loaded if the caller names it
+        raise UsageError("--target", f"of the earlier run is {target!r:.80}; name it again")
     return RunPlan(**{**named, **overrides})
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
+from types import EllipsisType
 from typing import Any
 
 from harness.control import Snapshot
@@ -45,6 +46,12 @@ def quantile_ms(latencies: Mapping[int, int], quantile: float) -> float | None:
 class ProgressMeter:
     """Takes snapshots, gives `Progress`. Holds the last few seconds.
 
+    Args:
+        plan: of the run.
+        agents: of the run.
+        total: operations that there will be, None for unknown; by default the plan says.
+        clock: in seconds.
+
     Attributes:
         agents: of the run.
     """
@@ -54,6 +61,7 @@ class ProgressMeter:
         plan: RunPlan,
         agents: int,
         *,
+        total: int | EllipsisType | None = ...,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._plan = plan
@@ -61,7 +69,7 @@ class ProgressMeter:
         self._clock = clock
         self._made_s = clock()
         self._begun_s: float | None = None
-        self._total = operations_total(plan, agents)
+        self._total = operations_total(plan, agents) if total is ... else total
         self._recent: deque[tuple[float, int, dict[int, int]]] = deque()
         self._snapshot: Snapshot | None = None
         self._samples: Sequence[Mapping[str, Any]] = ()

@@ -11,11 +11,12 @@ The documents are written as those of a run are, and read by `harness.rundir_rea
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.errors import RunDirectoryError
+from harness.errors import RunDirectoryError, UsageError
 from harness.rundir import RunDirectory, Status
 from harness.rundir_reader import RunReader, open_run
 
@@ -29,11 +30,13 @@ class BenchDirectory:
 
     Attributes:
         path: the directory.
+        run: ``run.json`` as it was when the directory was reopened; empty in a new one.
     """
 
     def __init__(self, documents: RunDirectory) -> None:
-        """For `create`, which is how one is made."""
+        """For `create` and `reopen`, which is how one is made."""
         self.path = documents.path
+        self.run: dict[str, Any] = {}
         self._documents = documents
         self._steps: list[dict[str, str]] = []
 
@@ -43,6 +46,37 @@ class BenchDirectory:
         directory = RunDirectory.create(path, command, root, folders=(STEPS_FOLDER,))
         directory.write_run({"steps": []})
         return cls(directory)
+
+    @classmethod
+    def reopen(cls, path: Path, command: str) -> BenchDirectory:
+        """Go on in a directory that is there; steps that are not complete are removed.
+
+        Raises:
+            RunDirectoryError: it is no bench directory, or cannot be read.
+            UsageError: it is of another command.
+        """
+        found = open_bench(path)
+        if found.run.get("command") != command:
+            raise UsageError(
+                "--out",
+                f"{path} is of {found.run.get('command')}; name a new folder or an empty one",
+            )
+        directory = cls(RunDirectory(path, found.run))
+        directory.run = dict(found.run)
+        for name in found.step_names():
+            if found.is_complete(name):
+                directory._steps.append({"name": name, "path": f"{STEPS_FOLDER}/{name}"})
+        kept = {step["name"] for step in directory._steps}
+        for folder in (path / STEPS_FOLDER).iterdir():
+            if folder.name not in kept:
+                shutil.rmtree(folder, ignore_errors=True)
+        directory._documents.write_run({"steps": directory._steps, "status": "running"})
+        return directory
+
+    @property
+    def step_names(self) -> list[str]:
+        """The steps that there are, in the order in which they began."""
+        return [step["name"] for step in self._steps]
 
     def describe(self, **fields: Any) -> None:
         """Add fields to ``run.json``."""
@@ -103,6 +137,14 @@ class BenchReader:
         if not self._is_there(name):
             raise RunDirectoryError(f"{self.path} has no step {name!r}")
         return open_run(self.path / STEPS_FOLDER / name)
+
+    def is_complete(self, name: str) -> bool:
+        """Whether a step has come to its end and was summed up."""
+        try:
+            step = self.step(name)
+            return step.run.get("status") == "complete" and step.summary is not None
+        except RunDirectoryError:
+            return False
 
     def _is_there(self, name: str) -> bool:
         # a name from a file makes no path but into the folder of steps

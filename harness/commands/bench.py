@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from harness.commands.bench_agents import agents
+from harness.commands.bench_memory import memory
 from harness.commands.bench_resources import resources
 
 __all__ = ["bench"]
@@ -15,5 +16,5 @@ def bench() -> None:
     """Measure how a store scales with agents and memories, and what it costs."""
 
 
-for _each in (agents, resources):
+for _each in (agents, memory, resources):
     bench.add_command(_each)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from harness.benchmarks.bench import Bench
+    from harness.benchmarks.bench_directory import BenchDirectory
     from harness.runner import Outcome
 
 __all__ = ["measure_in_steps"]
@@ -33,6 +34,7 @@ def measure_in_steps(  # noqa: PLR0913 - what a benchmark is made of, each by it
     summarise: Callable[[Path], dict[str, Any]],
     render: Callable[[dict[str, Any]], RenderableType],
     judge: Judge | None = None,
+    reopened: BenchDirectory | None = None,
 ) -> int:
     """Carry a benchmark out, print what it says and where it is; its exit code.
 
@@ -49,9 +51,10 @@ def measure_in_steps(  # noqa: PLR0913 - what a benchmark is made of, each by it
         summarise: as `carry_out`.
         render: makes of the summary what is shown in the terminal.
         judge: judges by thresholds that were asked for; check them before this.
+        reopened: the directory of a benchmark that goes on, in the place of a new one.
 
     Raises:
-        UsageError: nothing was measured; no directory is left.
+        UsageError: nothing was measured; no directory is left, but one that went on.
         RunFailedError: a step could not be measured.
     """
     import harness
@@ -63,7 +66,7 @@ def measure_in_steps(  # noqa: PLR0913 - what a benchmark is made of, each by it
 
     judge = judge or Judge(thresholds=(), junit=None)
     existed = out is not None and out.exists()
-    directory = BenchDirectory.create(out, command)
+    directory = reopened or BenchDirectory.create(out, command)
     host = host_facts()
     versions = {"harness": harness.__version__, **host["packages"]}
     directory.describe(hosts=[host], versions=versions, commit=harness_commit(), **settings)
@@ -72,9 +75,10 @@ def measure_in_steps(  # noqa: PLR0913 - what a benchmark is made of, each by it
         with stop_on_signals(stop), live_view() as view:
             outcome = carry_out(directory, address, view, stop, steps, summarise)
     except UsageError:  # nothing was measured: leave things as they were
-        shutil.rmtree(directory.path, ignore_errors=True)
-        if existed:
-            directory.path.mkdir(exist_ok=True)
+        if reopened is None:
+            shutil.rmtree(directory.path, ignore_errors=True)
+            if existed:
+                directory.path.mkdir(exist_ok=True)
         raise
     except (HarnessError, KeyboardInterrupt) as error:
         judge.tell_failure(directory.path, str(error) or "The benchmark was interrupted.")

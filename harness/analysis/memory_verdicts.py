@@ -1,0 +1,172 @@
+"""The verdicts of memory-size scaling: does it forget, does it slow down, does it find?
+
+A verdict is ``{name, verdict, sentence}`` as in `harness.analysis.verdicts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness.analysis.verdicts import VERDICTS, Verdict
+
+__all__ = ["SLOWS_FROM_EXPONENT", "memory_verdicts"]
+
+# A time that grows as the volume to this power doubles with 4 times the memories.
+SLOWS_FROM_EXPONENT = 0.5
+_LEAST_RECALL = 0.9
+_PLURAL = {
+    "store": "stores",
+    "retrieve": "retrieves",
+    "search": "searches",
+    "cross_tier": "cross-tier searches",
+}
+
+_Volumes = Mapping[str, Mapping[str, Any]]
+
+
+def memory_verdicts(summary: Mapping[str, Any], status: str | None) -> list[Verdict]:
+    """Judge a benchmark, most serious first.
+
+    Args:
+        summary: with ``target``, ``volumes`` and ``degradation``.
+        status: of the bench directory.
+    """
+    volumes: _Volumes = summary["volumes"]
+    target = summary["target"] or "the target"
+    found = [_completion(status, volumes)]
+    if volumes:
+        found += [
+            _forgets(target, volumes),
+            _degradation(target, summary["degradation"], len(volumes)),
+            _failures(volumes),
+            _recall(volumes),
+            *_tiers(target, volumes),
+            *_settled(volumes),
+        ]
+    return sorted(found, key=lambda one: VERDICTS.index(one["verdict"]))
+
+
+def _verdict(name: str, verdict: str, sentence: str) -> Verdict:
+    return {"name": name, "verdict": verdict, "sentence": sentence}
+
+
+def _number(count: int, what: str = "memories") -> str:
+    return f"{count:,} {what}"
+
+
+def _completion(status: str | None, volumes: _Volumes) -> Verdict:
+    if status == "complete":
+        return _verdict("completion", "ok", "Every volume was measured.")
+    reached = max((int(volume) for volume in volumes), default=0)
+    until = f"it measured up to {_number(reached)}" if reached else "it measured no volume"
+    if status == "interrupted":
+        sentence = f"The benchmark was interrupted: {until}. The same command with --out goes on."
+        return _verdict("completion", "warning", sentence)
+    if status == "failed":
+        return _verdict("completion", "failed", f"The benchmark failed: {until}.")
+    return _verdict("completion", "warning", f"The benchmark has not come to its end: {until}.")
+
+
+def _forgets(target: str, volumes: _Volumes) -> Verdict:
+    """Whether what was acknowledged is there, as it was stored."""
+    lost: list[str] = []
+    checked = False
+    for volume, figures in volumes.items():
+        retrieved = figures.get("retrieved") or {}
+        checked |= bool(retrieved.get("altered") is not None)
+        parts = []
+        if retrieved.get("missing"):
+            asked = retrieved["count"]
+            parts.append(f"{retrieved['missing']:,} of {asked:,} retrieves came back missing")
+        if retrieved.get("altered"):
+            parts.append(f"{retrieved['altered']:,} gave another state than was stored")
+        counted = figures.get("counted")
+        if counted is not None and counted != int(volume):
+            parts.append(f"it counts {_number(counted)}")
+        audit = figures.get("audit") or {}
+        if audit.get("missing"):
+            parts.append(f"{audit['missing']:,} are not in its list")
+        if audit.get("strangers"):
+            parts.append(f"{audit['strangers']:,} in its list were never stored")
+        if parts:
+            lost.append(f"at {_number(int(volume))} {', '.join(parts)}")
+    if lost:
+        sentence = f"{target} forgets what it acknowledged: {'; '.join(lost)}."
+        return _verdict("forgets", "failed", sentence)
+    if not checked:
+        sentence = f"Whether {target} keeps what it acknowledges is not known: it gives no states."
+        return _verdict("forgets", "warning", sentence)
+    sentence = f"{target} forgot nothing: every memory asked for was there, as it was stored."
+    return _verdict("forgets", "ok", sentence)
+
+
+def _degradation(target: str, fits: Mapping[str, Mapping[str, Any]], volumes: int) -> Verdict:
+    """The operation whose time grows most with the volume."""
+    known = {
+        name: one["exponent"]["estimate"]
+        for name, one in fits.items()
+        if one["exponent"]["estimate"] is not None
+    }
+    if not known or volumes < 2:
+        sentence = "How time grows with the volume takes two volumes or more to tell."
+        return _verdict("degradation", "ok", sentence)
+    worst = max(known, key=lambda name: known[name])
+    sentence = str(fits[worst]["sentence"])
+    if known[worst] >= SLOWS_FROM_EXPONENT:
+        sentence = f"{target} slows down with volume, {_PLURAL[worst]} most: {sentence}"
+        return _verdict("degradation", "warning", sentence)
+    sentence = f"{target} does not slow down much with volume; what does most: {sentence}"
+    return _verdict("degradation", "ok", sentence)
+
+
+def _failures(volumes: _Volumes) -> Verdict:
+    failed = {volume: figures["failed"] for volume, figures in volumes.items() if figures["failed"]}
+    loads = {
+        volume: figures["load"].get("failed", 0)
+        for volume, figures in volumes.items()
+        if figures["load"].get("failed")
+    }
+    parts = [f"{count:,} probes at {_number(int(volume))}" for volume, count in failed.items()]
+    parts += [f"{count:,} stores of the load to {int(one):,}" for one, count in loads.items()]
+    if not parts:
+        return _verdict("failures", "ok", "No operation failed.")
+    return _verdict("failures", "warning", f"Operations failed: {'; '.join(parts)}.")
+
+
+def _recall(volumes: _Volumes) -> Verdict:
+    lowest: tuple[float, str, str] | None = None
+    for volume, figures in volumes.items():
+        for tier in ("all", "stm", "im", "ltm"):
+            value = figures["recall"][tier]
+            if value is not None and (lowest is None or value < lowest[0]):
+                lowest = (value, tier, volume)
+    if lowest is None:
+        return _verdict("recall", "ok", "Recall is not known: searches gave nothing to compare.")
+    value, tier, volume = lowest
+    k = volumes[volume]["recall"]["k"]
+    where = "across tiers" if tier == "all" else f"in {tier}"
+    sentence = f"Recall@{k} was lowest {where} at {_number(int(volume))}: {value:.3f}."
+    return _verdict("recall", "warning" if value < _LEAST_RECALL else "ok", sentence)
+
+
+def _tiers(target: str, volumes: _Volumes) -> list[Verdict]:
+    skipped = [
+        one for figures in volumes.values() for one in figures["forced"] if one["moved"] is None
+    ]
+    if not skipped and all(figures["tiers"] is not None for figures in volumes.values()):
+        return []
+    sentence = (
+        f"{target} moves nothing between tiers: forcing memories down was skipped, and cross-tier "
+        "searches were of all its memories."
+    )
+    return [_verdict("tiers", "warning", sentence)]
+
+
+def _settled(volumes: _Volumes) -> list[Verdict]:
+    busy = [int(volume) for volume, figures in volumes.items() if figures["settled"] is False]
+    if not busy:
+        return []
+    where = ", ".join(f"{volume:,}" for volume in busy)
+    sentence = f"The store was still busy with what the load had left when probed at {where}."
+    return [_verdict("settled", "warning", sentence)]
