@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.analysis.agent_steps import Repeat, count_figures, read_repeat, usable
+from harness.analysis.agent_steps import SCALARS, Repeat, count_figures, read_repeat, usable
 from harness.analysis.agent_verdicts import agent_verdicts
 from harness.analysis.bootstrap import bootstrap_interval
 from harness.analysis.usl import fit_usl
@@ -22,7 +22,7 @@ from harness.analysis.usl_report import usl_sentence, usl_summary, why_no_usl
 from harness.benchmarks.bench_directory import STEPS_FOLDER, BenchReader, open_bench
 from harness.schema import SCHEMA_VERSION
 
-__all__ = ["KINDS", "STEP_NAME", "step_name", "summarise_agents"]
+__all__ = ["KINDS", "STEP_NAME", "agents_template", "step_name", "summarise_agents"]
 
 # What drives the store in a step: the plan's target, or threads of one process beside it.
 KINDS = ("agents", "threads")
@@ -56,6 +56,25 @@ def summarise_agents(path: Path) -> dict[str, Any]:
     summary["scaling"] = _scaling(found["agents"], counts)
     summary["verdicts"] = agent_verdicts(bench.run, summary)
     return summary
+
+
+def agents_template(
+    run: Mapping[str, Any], counts: Sequence[int], *, threads: bool
+) -> dict[str, Any]:
+    """Give a summary with every path that one of these counts has, and no figure.
+
+    Args:
+        run: the summary of a run without a row.
+        counts: of agents.
+        threads: the baseline is there too.
+    """
+    nothing = Repeat(step="", status="", rounds=0, scalars=dict.fromkeys(SCALARS), summary=run)
+    figures = count_figures([nothing]) | {"efficiency": None}
+    sections = KINDS if threads else KINDS[:1]
+    return {"duration_s": None} | {
+        "counts" if kind == "agents" else kind: {str(count): figures for count in counts}
+        for kind in sections
+    }
 
 
 def _repeats(bench: BenchReader) -> dict[str, _ByCount]:

@@ -8,7 +8,14 @@ from typing import Any
 import click
 
 from harness.commands.benchmarking import measure_in_steps
-from harness.commands.options import OUTPUT_OPTIONS, plan_of, plan_options, with_options
+from harness.commands.judging import Judge, run_template
+from harness.commands.options import (
+    OUTPUT_OPTIONS,
+    THRESHOLD_OPTIONS,
+    plan_of,
+    plan_options,
+    with_options,
+)
 
 __all__ = ["agents"]
 
@@ -36,34 +43,32 @@ _NOT_OURS = (
     help="Beside each step: the same agents as threads of one process.",
 )
 @with_options(plan_options(without=_NOT_OURS))
+@with_options(THRESHOLD_OPTIONS)
 @with_options(OUTPUT_OPTIONS)
 def agents(
     counts: str,
-    repeats: int,
-    step_duration_s: float,
-    baseline: str | None,
     plan_file: Path | None,
     out: Path | None,
     as_json: bool,
+    thresholds: tuple[str, ...],
+    junit: Path | None,
     **options: Any,
 ) -> int:
     """Measure how throughput, latency and cost grow with the number of agents."""
     from harness.ray_session import set_environment
     from harness.rundir import check_out
 
+    own = {name: options.pop(name) for name in ("repeats", "step_duration_s", "baseline")}
+    judge = Judge.asked(thresholds, junit)
     plan = plan_of(plan_file, options)
     set_environment(plan.address)  # Ray reads it when it is imported
-    from harness.analysis.agent_scaling import summarise_agents
+    from harness.analysis.agent_scaling import agents_template, summarise_agents
     from harness.benchmarks.agent_scaling import AgentScaling, parse_counts, run_steps
     from harness.report.agent_scaling import render_agents
 
-    scaling = AgentScaling(
-        plan=plan,
-        counts=parse_counts(counts),
-        repeats=repeats,
-        step_duration_s=step_duration_s,
-        baseline=baseline,
-    )
+    scaling = AgentScaling(plan=plan, counts=parse_counts(counts), **own)
+    threads = scaling.baseline is not None
+    judge.check(agents_template(run_template(), scaling.counts, threads=threads))
     if out is not None:
         check_out(out)
     prepared = scaling.prepared()
@@ -77,4 +82,5 @@ def agents(
         steps=lambda bench: run_steps(bench, prepared),
         summarise=summarise_agents,
         render=lambda summary: render_agents(summary, settings),
+        judge=judge,
     )

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.analysis.agent_scaling import summarise_agents
+from harness.analysis.agent_scaling import agents_template, summarise_agents
 from harness.analysis.agent_steps import ROUND_OPERATIONS, SCALARS
+from harness.analysis.paths import summary_paths
 from harness.analysis.summary import summarise
 from harness.benchmarks.bench_directory import BenchDirectory
+from harness.commands.judging import run_template
 from harness.errors import RunDirectoryError
 from harness.rundir import RunDirectory
 from harness.rundir_reader import open_run
@@ -114,6 +116,22 @@ def test_each_count_has_the_figures_that_were_agreed(written: Written):
     assert figures["store"]["p50_ms"] == pytest.approx(2.0)
     assert figures["service"]["all"]["mean_ms"] == pytest.approx(1.0)
     assert figures["repeats"][0]["step"] == "steps/agents-4-1"
+
+
+def test_every_figure_of_a_count_can_be_asked_for_before(written: Written):
+    """The template of a benchmark has the paths that its summary will have for a count."""
+    for kind in ("agents", "threads"):
+        written.step(f"{kind}-2-1", 2.0)
+    summary = written.summary()
+    template = agents_template(run_template(), [2], threads=True)
+    for section in ("counts", "threads"):
+        assert _paths(template[section]) == _paths(summary[section])
+    assert "threads" not in agents_template(run_template(), [2], threads=False)
+
+
+def _paths(section: dict[str, Any]) -> set[str]:
+    # what a step says of its own steady state need not be a figure
+    return {path for path in summary_paths(section) if ".steady." not in path}
 
 
 def test_figures_are_medians_over_repeats(written: Written):

@@ -75,11 +75,16 @@ def _look_at(figures: dict[str, Any], agents: int) -> None:
 
 
 def test_the_summary_alone_is_printed_as_json(folder: Path):
-    """With --json standard output is the summary of the directory, and nothing else."""
-    done, out = bench(folder, "--target", "noop", "--json")
-    assert done.returncode == 0, done.stderr
+    """With --json standard output is the summary of the directory; a breach exits with 3."""
+    kept, breached = "counts.3.store.p50_ms<60000", "counts.1.operations_per_second>1e9"
+    thresholds = ("--threshold", kept, "--threshold", breached)
+    done, out = bench(folder, "--target", "noop", "--json", *thresholds)
+    assert done.returncode == 3, done.stderr
     assert json.loads(done.stdout) == json.loads((out / "summary.json").read_text())
-    assert list(json.loads(done.stdout)["counts"]) == ["1", "3"]
+    summary = json.loads(done.stdout)
+    assert list(summary["counts"]) == ["1", "3"]
+    assert [one["verdict"] for one in summary["thresholds"]] == ["passed", "breached"]
+    assert "<html" in (out / "report.html").read_text()
 
 
 def test_an_interrupt_sums_up_what_was_done(folder: Path):
@@ -121,6 +126,8 @@ def test_an_interrupt_sums_up_what_was_done(folder: Path):
         ("--target none", "--target: 'none' is unknown"),
         ("--target noop --baseline threads", "--baseline: is of our own store"),
         ("--baseline threads --counts 5000", "--counts: makes 5,000 threads"),
+        ("--threshold counts.2.all.p50_ms<5", "--threshold: 'counts.2.all.p50_ms'"),
+        ("--threshold threads.1.all.p50_ms<5", "--threshold: 'threads.1.all.p50_ms'"),
         ("--step-duration nan", "--step-duration: must be"),
     ],
 )
