@@ -27,6 +27,9 @@ from harness.errors import UsageError
 __all__ = ["Comparison", "Versus", "compare", "percent_text", "regressions"]
 
 
+_HALF_MORE = 1.5
+
+
 @dataclass(frozen=True, kw_only=True)
 class Versus:
     """One new side against the base.
@@ -164,13 +167,20 @@ def _notes_on_evidence(figures: list[Compared], confidence: float) -> list[Verdi
     notes: list[Verdict] = []
     within = [one for one in figures if one.basis == "within"]
     if within:
-        repeats = min(min(one.base_repeats, one.new_repeats) for one in within)
-        runs = "one run" if repeats == 1 else f"{repeats} runs"
+        which = "all" if len(within) == len(figures) else str(len(within))
         sentence = (
-            f"With {runs} of a side, intervals are of the variation within runs only; runs of "
-            f"one plan may differ by more: give {FEWEST_FOR_INTERVAL} repeats of each or more."
+            f"A side has fewer than {FEWEST_FOR_INTERVAL} repeats of {which} of the figures: their "
+            "intervals are of the variation within runs only, and runs of one plan may differ by "
+            "more."
         )
         notes.append({"name": "within_run", "verdict": "warning", "sentence": sentence})
+    wide = sum(one.verdict == "no difference" and _is_wide(one) for one in figures)
+    if wide:
+        sentence = (
+            f"{wide} of the intervals that hold 1 are wide enough to hide a change by half: more "
+            "repeats, longer runs or a quieter machine would tell."
+        )
+        notes.append({"name": "wide", "verdict": "warning", "sentence": sentence})
     judged = sum(one.basis != "none" for one in figures)
     if judged > 1:
         chance = judged * (1 - confidence)
@@ -180,6 +190,11 @@ def _notes_on_evidence(figures: list[Compared], confidence: float) -> list[Verdi
         )
         notes.append({"name": "many_figures", "verdict": "ok", "sentence": sentence})
     return notes
+
+
+def _is_wide(one: Compared) -> bool:
+    low, high = one.ratio["low"], one.ratio["high"]
+    return low is not None and high is not None and (low < 1 / _HALF_MORE or high > _HALF_MORE)
 
 
 def _sentence(figures: list[Compared]) -> str:

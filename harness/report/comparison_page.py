@@ -6,6 +6,8 @@ drawn on a logarithmic axis, so that half and twice are as far from no change.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
 import math
 from collections.abc import Iterator
@@ -15,43 +17,48 @@ from harness.analysis.comparison import Comparison, Versus, percent_text
 from harness.analysis.figure_comparison import Compared
 from harness.report import figures
 from harness.report.comparison import interval_text, ratio_text, value_text
-from harness.report.comparison_style import STYLE
+from harness.report.page import asset
 
 __all__ = ["comparison_page"]
 
-_AXES = (1.1, 1.25, 1.5, 2.0, 4.0, 10.0, 100.0)
-_COLUMNS = ("figure", "base", "new", "ratio", "interval", "", "verdict")
+_AXES = (1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0)
+_COLUMNS = ("figure", "verdict", "ratio", "interval", "", "base", "new")
+_CLASSES = {"figure": "name", "": "picture", "verdict": "judged"}
 _WIDTH, _HEIGHT = 200.0, 16.0
+
+
+_STYLES = ("tokens.css", "report.css", "comparison.css", "print.css")
 
 
 def comparison_page(comparison: Comparison) -> str:
     """Give the page as text."""
-    title = f"{_text(_short(comparison.base))} compared"
+    style = "\n".join(asset(name) for name in _STYLES)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     body = "\n".join(line for versus in comparison.against for line in _versus(comparison, versus))
     return f"""<!doctype html>
-<html lang="en">
+<html lang="en" data-theme="auto">
 <head>
 <meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>{title}</title>
-<style>{STYLE}</style>
+<meta name="referrer" content="no-referrer">
+<title>{_text(_short(comparison.base))} compared</title>
+<style>{style}</style>
 </head>
 <body>
+<header class="bar"><p class="brand"><span class="glyph" aria-hidden="true"></span>
+agent-memory-harness <span>compare</span></p></header>
+<div class="frame">
 <main>
-<header>
-<h1>Comparison</h1>
-<p class="muted">Base: {_text(comparison.base)}{_repeats(len(comparison.repeats))}</p>
-</header>
 {body}
-<footer class="muted">
-<p>A ratio is the figure of the new side over the base's, of the medians of their repeats; the
-interval holds it with {percent_text(comparison.confidence)} confidence. A figure is better or
-worse when the interval leaves out 1 and the change is large enough to matter; each is judged for
-itself.</p>
-</footer>
+<p class="page-notes">A ratio is the figure of the new side over the base's, of the medians of
+their repeats; the interval holds it with {percent_text(comparison.confidence)} confidence. A
+figure is better or worse when the interval leaves out 1 and the change is large enough to matter;
+each is judged for itself. Pictures are logarithmic, with no change in the middle.</p>
 </main>
+</div>
 </body>
 </html>
 """
@@ -71,24 +78,25 @@ def _repeats(count: int) -> str:
 
 
 def _versus(comparison: Comparison, versus: Versus) -> Iterator[str]:
-    yield "<section>"
-    yield f"<h2>{_text(versus.new)}{_repeats(len(versus.repeats))}</h2>"
-    yield f'<p class="headline">{_text(versus.sentence)}</p>'
-    if versus.notes:
-        yield "<ul class='notes'>"
-        for note in versus.notes:
-            kind = "warning" if note["verdict"] == "warning" else "muted"
-            yield f'<li class="{kind}">{_text(note["sentence"])}</li>'
-        yield "</ul>"
+    base = f"{_text(comparison.base)}{_repeats(len(comparison.repeats))}"
+    new = f"{_text(versus.new)}{_repeats(len(versus.repeats))}"
+    yield f'<div class="head"><p class="when">{new} against {base}</p>'
+    yield f"<h1>{_text(versus.sentence)}</h1>"
+    yield '<ul class="verdicts">'
+    for note in versus.notes:
+        kind = "warning" if note["verdict"] == "warning" else "ok"
+        name = "Warning" if kind == "warning" else "Note"
+        sentence = f"<span>{_text(note['sentence'])}</span>"
+        yield f'<li class="verdict {kind}"><strong>{name}</strong>{sentence}</li>'
+    yield '</ul></div><section><div class="blocks stacked">'
     changed = [one for one in versus.figures if one.verdict in {"worse", "better"}]
     if changed and len(versus.figures) > len(changed):
-        yield "<h3>What differs</h3>"
-        yield from _table(comparison, sorted(changed, key=_size, reverse=True), named=True)
+        ordered = sorted(changed, key=_size, reverse=True)
+        yield from _table(comparison, "What differs", ordered, named=True)
     for section, rows in groupby(versus.figures, key=lambda one: one.section):
-        yield f"<h3>{_text(section or 'All figures')}</h3>"
-        yield from _table(comparison, list(rows), named=False)
+        yield from _table(comparison, section or "All figures", list(rows), named=False)
     yield from _differences(versus)
-    yield "</section>"
+    yield "</div></section>"
 
 
 def _size(one: Compared) -> tuple[bool, float]:
@@ -97,14 +105,18 @@ def _size(one: Compared) -> tuple[bool, float]:
     return one.verdict == "worse", math.inf if not ratio else abs(math.log(ratio))
 
 
-def _table(comparison: Comparison, rows: list[Compared], *, named: bool) -> Iterator[str]:
+def _table(
+    comparison: Comparison, title: str, rows: list[Compared], *, named: bool
+) -> Iterator[str]:
     extent = _extent(rows)
+    yield f'<figure class="table compared"><figcaption><h3>{_text(title)}</h3></figcaption>'
     yield '<div class="scroll"><table><thead><tr>'
     for name in _COLUMNS:
         heading = f"{percent_text(comparison.confidence)} interval" if name == "interval" else name
         if not name:
             heading = f"{1 / extent:.2g} … 1 … {extent:.4g}"
-        yield f'<th scope="col"{" class=picture" if not name else ""}>{heading}</th>'
+        kind = _CLASSES.get(name, "n")
+        yield f'<th scope="col" class="{kind}">{heading}</th>'
     yield "</tr></thead><tbody>"
     for one in rows:
         label = f"{one.section}: {one.label}" if named and one.section else one.label
@@ -113,23 +125,20 @@ def _table(comparison: Comparison, rows: list[Compared], *, named: bool) -> Iter
         named_by = f"{one.path}, {way}"
         yield (
             f'<tr class="{kind}"><th scope="row" title="{_text(named_by)}">{_text(label)}</th>'
-            f"<td>{_text(value_text(one.base, one.unit))}</td>"
-            f"<td>{_text(value_text(one.new, one.unit))}</td>"
-            f"<td>{ratio_text(one.ratio['estimate'])}</td>"
-            f"<td>{_text(interval_text(one))}</td>"
+            f'<td class="judged" title="{_text(one.reason)}">{one.verdict}</td>'
+            f'<td class="n">{ratio_text(one.ratio["estimate"])}</td>'
+            f'<td class="n">{_text(interval_text(one))}</td>'
             f'<td class="picture">{_drawn(one, extent)}</td>'
-            f'<td class="verdict" title="{_text(one.reason)}">{one.verdict}</td></tr>'
+            f'<td class="n">{_text(value_text(one.base, one.unit))}</td>'
+            f'<td class="n">{_text(value_text(one.new, one.unit))}</td></tr>'
         )
-    yield "</tbody></table></div>"
+    yield "</tbody></table></div></figure>"
 
 
 def _extent(rows: list[Compared]) -> float:
     """The least of some round ratios that all intervals fit within, or the largest."""
     ends = [
-        abs(math.log(end))
-        for one in rows
-        for end in (one.ratio["low"], one.ratio["high"], one.ratio["estimate"])
-        if end
+        abs(math.log(end)) for one in rows for end in (one.ratio["low"], one.ratio["high"]) if end
     ]
     furthest = math.exp(min(max(ends, default=0.0), math.log(_AXES[-1])))
     return next((axis for axis in _AXES if furthest <= axis), _AXES[-1])
@@ -163,11 +172,11 @@ def _drawn(one: Compared, extent: float) -> str:
 def _differences(versus: Versus) -> Iterator[str]:
     if not versus.differences:
         return
-    yield "<h3>What else differs</h3>"
+    yield '<figure class="table"><figcaption><h3>What else differs</h3></figcaption>'
     yield '<div class="scroll"><table><thead><tr>'
     yield "".join(f'<th scope="col">{name}</th>' for name in ("", "of", "base", "new"))
     yield "</tr></thead><tbody>"
     for one in versus.differences:
         cells = "".join(f"<td>{_text(part)}</td>" for part in (one.kind, one.base, one.new))
         yield f'<tr><th scope="row">{_text(one.name)}</th>{cells}</tr>'
-    yield "</tbody></table></div>"
+    yield "</tbody></table></div></figure>"

@@ -92,7 +92,7 @@ def test_single_runs_are_compared_by_their_variation_within(runs: Path):
     for path in ("all.p50_ms", "search.p99_ms", "service.store.mean_ms"):
         one = figure(versus, path)
         assert (one.basis, one.verdict) == ("within", "worse"), path
-    assert "one run" in notes(versus)["within_run"]
+    assert "variation within runs only" in notes(versus)["within_run"]
     assert figure(versus, "cpu_us_per_operation.shard").verdict == "no difference"
     memory = figure(versus, "resources.shard.rss_bytes_max")
     assert (memory.basis, memory.verdict, memory.ratio["estimate"]) == ("none", "unknown", 1.0)

@@ -37,7 +37,7 @@ def test_golden_runs_of_one_plan_compare_without_a_warning_of_the_plan(tmp_path:
     base, new = (golden_run(name, tmp_path) for name in ("run", "run-again"))
     [versus] = compare([str(base), str(new)]).against
     assert not versus.differences
-    assert {one["name"] for one in versus.notes} == {"within_run", "many_figures"}
+    assert {one["name"] for one in versus.notes} == {"within_run", "many_figures", "wide"}
     assert versus.count("no difference") > versus.count("worse") + versus.count("better")
 
 

@@ -93,7 +93,20 @@ def test_hostile_text_is_text():
     assert sum("<script>" in text for text in page.text) >= 5
     assert {name for _, attributes in page.tags for name in attributes} <= {
         *("lang", "charset", "name", "content", "http-equiv", "class", "scope", "title"),
-        *("viewbox", "role", "aria-label", "x1", "x2", "y1", "y2", "cx", "cy", "r"),
+        *(
+            "viewbox",
+            "role",
+            "aria-label",
+            "aria-hidden",
+            "data-theme",
+            "x1",
+            "x2",
+            "y1",
+            "y2",
+            "cx",
+            "cy",
+            "r",
+        ),
     }
 
 
