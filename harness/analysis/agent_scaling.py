@@ -27,6 +27,14 @@ __all__ = ["KINDS", "STEP_NAME", "agents_template", "step_name", "summarise_agen
 # What drives the store in a step: the plan's target, or threads of one process beside it.
 KINDS = ("agents", "threads")
 STEP_NAME = re.compile(rf"({'|'.join(KINDS)})-([1-9][0-9]*)-([1-9][0-9]*)")
+# The figures of a fitted law, none of them known.
+_LAW = {
+    **dict.fromkeys(
+        ("lambda", "sigma", "kappa", "peak_agents", "peak_ops_s"),
+        dict.fromkeys(("estimate", "low", "high")),
+    ),
+    **dict.fromkeys(("r_squared", "misfit_ratio")),
+}
 
 _ByCount = dict[int, list[Repeat]]
 
@@ -71,7 +79,7 @@ def agents_template(
     nothing = Repeat(step="", status="", rounds=0, scalars=dict.fromkeys(SCALARS), summary=run)
     figures = count_figures([nothing]) | {"efficiency": None}
     sections = KINDS if threads else KINDS[:1]
-    return {"duration_s": None} | {
+    return {"duration_s": None, "scaling": {"usl": _LAW}} | {
         "counts" if kind == "agents" else kind: {str(count): figures for count in counts}
         for kind in sections
     }

@@ -44,7 +44,7 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
 }
 _PARTS = re.compile(r"([^<>=!~]*)([<>=!~]+)(.*)", re.DOTALL)
 # As the last part of a path has its unit: ``p99_ms``, ``rss_bytes_max``.
-_UNIT = re.compile(r"_(ns|us|ms|s|bytes|ops_s)(?:_|$)")
+_UNIT = re.compile(r"_(ns|us|ms|s|bytes|ops_s)(?:_|\.|$)")
 _IN_PERCENT = re.compile(r"^(?!.*_per_).*(?:^|_)percent(?:_|$)")
 
 

@@ -7,7 +7,14 @@ from typing import Any
 
 import click
 
-from harness.commands.options import OUTPUT_OPTIONS, plan_of, plan_options, with_options
+from harness.commands.judging import Judge
+from harness.commands.options import (
+    OUTPUT_OPTIONS,
+    THRESHOLD_OPTIONS,
+    plan_of,
+    plan_options,
+    with_options,
+)
 from harness.errors import UsageError
 from harness.plan import MAX_TIME_S, RunPlan
 
@@ -43,6 +50,7 @@ _NONE = ("rounds", "whole_rounds", "think_time_s", "trace", "record", "workload"
     "--cost-rate", type=float, help="Rate of these steps.  [the highest rate, at least 200]"
 )
 @with_options(plan_options(without=(*_OWN, *_NONE)))
+@with_options(THRESHOLD_OPTIONS)
 @with_options(OUTPUT_OPTIONS)
 def resources(
     rate: float | None,
@@ -51,11 +59,14 @@ def resources(
     cost_rate: float | None,
     out: Path | None,
     as_json: bool,
+    thresholds: tuple[str, ...],
+    junit: Path | None,
     **options: Any,
 ) -> int:
     """Offer a load for a time: what it takes of CPU, memory, disk and network, and what leaks."""
     from harness.benchmarks.resource_utilization import agents_for, check_rates
 
+    judge = Judge.asked(thresholds, junit)
     wanted = _rates(rate, rates)
     check_rates(wanted, "--rates")
     if options["agents"] is None:
@@ -63,7 +74,7 @@ def resources(
     if not 0 <= cost_duration_s <= MAX_TIME_S:
         raise UsageError("--cost-duration", f"must be from 0 to {MAX_TIME_S:,}")
     plan = plan_of(None, {**options, "rate": max(wanted)})
-    return _measure(plan, wanted, cost_duration_s, cost_rate, out, as_json)
+    return _measure(plan, wanted, cost_duration_s, cost_rate, judge, out, as_json)
 
 
 def _measure(
@@ -71,6 +82,7 @@ def _measure(
     rates: list[float],
     cost_duration_s: float,
     cost_rate: float | None,
+    judge: Judge,
     out: Path | None,
     as_json: bool,
 ) -> int:
@@ -80,9 +92,11 @@ def _measure(
     set_environment(plan.address)  # Ray reads it when it is imported
     from harness.analysis.resource_utilization import summarise_resources
     from harness.benchmarks import resource_utilization as benchmark
+    from harness.benchmarks.templates import resources_template
     from harness.commands.benchmarking import measure_in_steps
     from harness.report.resource_utilization import render_resources
 
+    judge.check(resources_template(rates))
     if out is not None:
         check_out(out)
     of_costs: dict[str, Any] = {"cost_duration_s": cost_duration_s, "cost_rate": cost_rate}
@@ -99,6 +113,7 @@ def _measure(
         steps=lambda running: benchmark.run_steps(running, steps),
         summarise=summarise_resources,
         render=render_resources,
+        judge=judge,
     )
 
 
