@@ -161,3 +161,12 @@ def test_a_trace_in_a_file_is_relative_to_the_file(tmp_path: Path):
     assert load_plan(path, {}).trace == str((tmp_path / "data" / "t.parquet").resolve())
     absolute = written(folder, 'trace = "/data/t.parquet"\n', "absolute.toml")
     assert load_plan(absolute, {}).trace == "/data/t.parquet"
+
+
+def test_a_target_that_an_earlier_run_names_by_its_place_is_not_loaded(tmp_path: Path):
+    """A run directory may come from anywhere: the place is loaded if the caller names it."""
+    directory = RunDirectory.create(tmp_path / "r", "run")
+    directory.write_run({"plan": RunPlan(target="antigravity:fly").as_dict()})
+    with pytest.raises(UsageError, match="name it again"):
+        load_plan(tmp_path / "r", {})
+    assert load_plan(tmp_path / "r", {"target": "noop"}).target == "noop"
