@@ -28,7 +28,7 @@ from harness.benchmarks.bench_directory import BenchReader, open_bench
 from harness.rundir_reader import RunReader
 from harness.schema import OPERATIONS, SCHEMA_VERSION, SUCCESSES
 
-__all__ = ["BLOCKS", "PROBED", "memory_usage_bytes", "summarise_memory_scaling"]
+__all__ = ["BLOCKS", "PROBED", "memory_template", "memory_usage_bytes", "summarise_memory_scaling"]
 
 PROBED = ("store", "retrieve", "search", "cross_tier")
 BLOCKS = 5
@@ -74,7 +74,8 @@ def summarise_memory_scaling(path: Path) -> Figures:
             }
             continue
         rows = _read(step, found)
-        volumes[str(found["memories"])] = _volume(step, found, rows, f"steps/{name}")
+        used = memory_usage_bytes(step)
+        volumes[str(found["memories"])] = _volume(used, found, rows, f"steps/{name}")
         for operation in PROBED:
             points[operation] += _blocks(found["memories"], rows[operation].times("service"))
     for figures in volumes.values():
@@ -91,6 +92,20 @@ def summarise_memory_scaling(path: Path) -> Figures:
     }
     summary["verdicts"] = memory_verdicts(summary, reader.run.get("status"))
     return summary
+
+
+def memory_template(volumes: Iterable[int]) -> Figures:
+    """Give a summary with every path that one of these volumes has, and no figure."""
+    figures = _volume(None, {}, _no_rows(), "") | {"memory_bytes_per_memory": None}
+    unknown = {**fit_degradation([], []).summary(), "points": []}
+    return {
+        "duration_s": None,
+        "baseline": {"memory_usage_bytes": None, "disk_usage_bytes": None},
+        "volumes": {
+            str(volume): figures | {"tiers": dict.fromkeys(_TIERS[1:])} for volume in volumes
+        },
+        "degradation": dict.fromkeys(PROBED, unknown),
+    }
 
 
 def memory_usage_bytes(step: RunReader) -> int | None:
@@ -142,7 +157,7 @@ def _read(step: RunReader, found: Mapping[str, Any]) -> dict[str, _Rows]:
     """The step's rows by what was probed; cross-tier searches also by tier (``cross_tier.im``)."""
     numbers = found.get("cross_tier")
     tiers = {number: tier for tier, number in numbers.items()} if numbers else {}
-    rows = {name: _Rows() for name in (*PROBED, *(f"cross_tier.{tier}" for tier in _TIERS))}
+    rows = _no_rows()
     columns = ("op", "scheduled_ns", "finished_ns", "service_ns", "outcome")
     for metadata, table in step.operation_batches(columns):
         response = table["finished_ns"].to_numpy() - table["scheduled_ns"].to_numpy()
@@ -160,6 +175,10 @@ def _read(step: RunReader, found: Mapping[str, Any]) -> dict[str, _Rows]:
     return rows
 
 
+def _no_rows() -> dict[str, _Rows]:
+    return {name: _Rows() for name in (*PROBED, *(f"cross_tier.{tier}" for tier in _TIERS))}
+
+
 def _add(rows: _Rows, response: Times, service: Times, failed: npt.NDArray[np.bool_]) -> None:
     rows.response.append(response)
     rows.service.append(service)
@@ -167,7 +186,7 @@ def _add(rows: _Rows, response: Times, service: Times, failed: npt.NDArray[np.bo
 
 
 def _volume(
-    step: RunReader, found: Mapping[str, Any], rows: Mapping[str, _Rows], place: str
+    used_bytes: int | None, found: Mapping[str, Any], rows: Mapping[str, _Rows], place: str
 ) -> Figures:
     load = found.get("load") or {}
     duration_s = load.get("duration_s") or 0.0
@@ -184,7 +203,7 @@ def _volume(
         for tier in _TIERS
     }
     figures |= {
-        "memory_usage_bytes": memory_usage_bytes(step),
+        "memory_usage_bytes": used_bytes,
         "disk_usage_bytes": found.get("disk_usage_bytes"),
         "load_rate_ops_s": load.get("stored", 0) / duration_s if duration_s else None,
         "load": dict(load),

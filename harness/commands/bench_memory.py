@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.commands.benchmarking import measure_in_steps
-from harness.commands.options import OUTPUT_OPTIONS, plan_of, plan_options, with_options
+from harness.commands.judging import Judge
+from harness.commands.options import (
+    OUTPUT_OPTIONS,
+    THRESHOLD_OPTIONS,
+    plan_of,
+    plan_options,
+    with_options,
+)
 from harness.errors import RunDirectoryError, UsageError
 from harness.plan import RunPlan, option_name
 
@@ -54,8 +61,16 @@ _FREE = frozenset({"address", "keep_data"})
 @click.option("--k", type=int, help="Hits of a search.  [10]")
 @click.option("--agents", type=int, help="Over which memories are spread.  [1]")
 @with_options(plan_options(without=_NOT_OURS))
+@with_options(THRESHOLD_OPTIONS)
 @with_options(OUTPUT_OPTIONS)
-def memory(out: Path | None, as_json: bool, volumes: str | None, **options: Any) -> int:
+def memory(
+    out: Path | None,
+    as_json: bool,
+    volumes: str | None,
+    thresholds: tuple[str, ...],
+    junit: Path | None,
+    **options: Any,
+) -> int:
     """Measure a store at volumes of memories, from none to a million.
 
     One agent by default (--agents spreads the memories over more). With --out of a benchmark
@@ -65,8 +80,9 @@ def memory(out: Path | None, as_json: bool, volumes: str | None, **options: Any)
     given = {name: value for name, value in given.items() if value is not None}
     if volumes is not None:
         given["volumes"] = parse_volumes(volumes)
+    judge = Judge.asked(thresholds, junit)
     with _reopened(out) as directory:
-        return _measure(directory, out, options, given, as_json=as_json)
+        return _measure(directory, out, options, given, judge, as_json=as_json)
 
 
 def parse_volumes(text: str) -> tuple[int, ...]:
@@ -123,6 +139,7 @@ def _measure(
     out: Path | None,
     options: Mapping[str, Any],
     given: Mapping[str, Any],
+    judge: Judge,
     *,
     as_json: bool,
 ) -> int:
@@ -132,7 +149,7 @@ def _measure(
     from harness.ray_session import set_environment
 
     set_environment(plan.address)  # Ray reads it when it is imported
-    from harness.analysis.memory_scaling import summarise_memory_scaling
+    from harness.analysis.memory_scaling import memory_template, summarise_memory_scaling
     from harness.benchmarks.memory_scaling import measure
     from harness.report.memory_scaling import render_memory_scaling
     from harness.runner import prepare
@@ -144,6 +161,7 @@ def _measure(
         raise UsageError("--target", f"{plan.target} is for agents that are threads; take embedded")
     if settings.volumes[0] < prepared.agents:
         raise UsageError("--agents", f"is more than the {settings.volumes[0]:,} of --volumes")
+    judge.check(memory_template(settings.volumes))
     done = [] if reopened is None else reopened.step_names
 
     def steps(bench: Bench) -> None:
@@ -160,6 +178,7 @@ def _measure(
         summarise=summarise_memory_scaling,
         render=render_memory_scaling,
         reopened=reopened,
+        judge=judge,
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from harness.analysis.memory_scaling import BLOCKS, summarise_memory_scaling
+from harness.analysis.memory_scaling import BLOCKS, memory_template, summarise_memory_scaling
 from harness.benchmarks.bench_directory import BenchDirectory
 from harness.benchmarks.prober import cohort_of
 from harness.rundir import RunDirectory
@@ -271,6 +271,22 @@ def test_a_benchmark_without_a_volume_has_a_summary(tmp_path: Path):
     assert summary["volumes"] == {}
     assert [one["name"] for one in summary["verdicts"]] == ["completion"]
     assert summary["degradation"]["search"]["exponent"]["estimate"] is None
+
+
+def test_every_path_can_be_named_before_it_is_measured(tmp_path: Path):
+    """The template has each path of a summary, so that a threshold is checked at the start."""
+    summary = summarise_memory_scaling(made(tmp_path / "b"))
+    template = memory_template([100, 1_000, 10_000])
+
+    def paths(document: Any, at: str = "") -> set[str]:
+        if not isinstance(document, dict):
+            return {at}
+        return {path for key, one in document.items() for path in paths(one, f"{at}.{key}")}
+
+    told = {"verdicts", "bench", "schema_version", "target"}
+    measured = {path for path in paths(summary) if path.split(".")[1] not in told}
+    loose = (".load.", ".retrieved.", ".searched.")
+    assert {path for path in measured if not any(one in path for one in loose)} <= paths(template)
 
 
 def test_each_volume_gives_the_fit_several_points(tmp_path: Path):

@@ -86,6 +86,14 @@ def test_what_contradicts_the_beginning_is_refused(
     assert (out / "steps/volume-100/summary.json").is_file()
 
 
+def test_a_threshold_is_of_a_volume_that_is_measured(tmp_path: Path):
+    """Another's is refused before anything starts."""
+    asked = ("--volumes", "100", "--out", tmp_path / "out", "--address", "local")
+    said = refused("--threshold", "volumes.1000.search_latency_ms.p99<5", *asked)
+    assert said.startswith("--threshold: ")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_target_that_a_file_names_is_not_loaded(tmp_path: Path):
     """A directory may come from anywhere: its target's place is loaded if it is named again."""
     out = begun(tmp_path / "b", target="antigravity:fly")
