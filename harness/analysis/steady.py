@@ -45,6 +45,7 @@ _SURE = 0.99
 _RHO_MAX = 0.9
 _CUT_MAX_RATIO = 0.4
 _ENDED_RATIO = 0.1
+_REST_MIN = 4
 
 
 class Steady(TypedDict):
@@ -162,9 +163,13 @@ def _change(means: Floats) -> int:
 
 
 def _split(means: Floats) -> int:
-    """Where two levels describe the series best, by least squares."""
-    counts = np.arange(1, means.size)
-    sums = np.cumsum(means)[:-1]
+    """Where two levels describe the series best, by least squares; leaves a tenth at the end.
+
+    What happens within the last moments is an event, not a level that the run took up.
+    """
+    latest = means.size - max(_REST_MIN, means.size // 10)
+    counts = np.arange(1, latest + 1)
+    sums = np.cumsum(means)[:latest]
     total = float(means.sum())
     return 1 + int(np.argmax(sums**2 / counts + (total - sums) ** 2 / (means.size - counts)))
 

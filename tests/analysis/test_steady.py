@@ -119,3 +119,9 @@ def test_very_many_values_are_judged_in_bounded_time():
     rng = np.random.default_rng(2)
     found = steady_state(t, 100 + 5 * rng.normal(size=t.size) - 40 * (t < 9_000))
     assert found["warmup_s"] == pytest.approx(9_000, abs=900)
+
+
+def test_the_last_moments_are_no_level_of_their_own():
+    """A slow spell in the last 3 of 100 seconds is an event: the run had settled before."""
+    found = list(_found(lambda rng, t: np.where(t < 0.97 * t.size, 1.0, 1.8)))
+    assert all(one["warmup_s"] == 0.0 for one in found)
