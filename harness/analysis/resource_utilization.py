@@ -23,6 +23,7 @@ import numpy as np
 from harness.analysis.costs import BlockUse, OperationCost, block_use, operation_cost
 from harness.analysis.headroom import nearest_sentence, resource_uses
 from harness.analysis.operation_times import OperationTimes, read_operation_times
+from harness.analysis.process_leaks import run_leaks
 from harness.analysis.process_series import NodeSeries, ProcessSeries, node_series, process_series
 from harness.analysis.resource_verdicts import resource_verdicts
 from harness.analysis.stalls import find_stalls
@@ -120,6 +121,7 @@ def _figures(reader: RunReader) -> Figures:
         "stalls": find_stalls(times, reader.loadgen(), in_process=_in_process(reader)),
         "limit": summary["limit"],
         "nearest": {"sentence": nearest_sentence(uses, offered), "uses": uses},
+        "leaks": run_leaks(reader),
         "sampling_core_ratio": _sampling(reader, times),
         "time_series": time_series(times, processes, nodes),
         "nodes": series_by_node(times, processes, nodes),
