@@ -88,11 +88,19 @@ def theil_sen(
 def block_medians(x: Floats, y: Floats, blocks: int) -> tuple[Floats, Floats]:
     """Give the medians of x and y over so many runs of neighbours, by order of x, equally many."""
     order = np.argsort(x, kind="stable")
-    parts = [part for part in np.array_split(order, blocks) if part.size]
-    return (
-        np.array([np.median(x[part]) for part in parts]),
-        np.array([np.median(y[part]) for part in parts]),
-    )
+    return _medians(x[order], blocks), _medians(y[order], blocks)
+
+
+def _medians(values: Floats, blocks: int) -> Floats:
+    """Of so many runs of neighbours; the first ones are longer by one where it does not divide."""
+    size, longer = divmod(values.size, min(blocks, max(values.size, 1)))
+    split = longer * (size + 1)
+    parts = [
+        np.median(part.reshape(-1, length), axis=1)
+        for part, length in ((values[:split], size + 1), (values[split:], size))
+        if part.size
+    ]
+    return np.concatenate([np.empty(0), *parts])
 
 
 def _pair_slopes(x: Floats, y: Floats) -> Floats:
