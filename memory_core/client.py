@@ -20,7 +20,7 @@ synchronous face.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from hashlib import blake2b
 from time import perf_counter_ns
 from typing import Any
@@ -44,6 +44,7 @@ from memory_core.results import (
     Failure,
     Listed,
     Maintained,
+    Move,
     Moved,
     Result,
     Statistics,
@@ -64,6 +65,10 @@ def shard_of(agent_id: str, shards: int) -> int:
 
 class MemoryClient:
     """An asyncio client of a memory of several shards; see the module's head.
+
+    Attributes:
+        watched: whether answers tell what their operations moved to another tier. What the first
+            sending of a batch moved is not told where it had to be sent again.
 
     Args:
         transport: how batches travel.
@@ -90,6 +95,7 @@ class MemoryClient:
         self.max_pending_ops = max_pending_ops
         self._pipelining = pipelining
         self._pending = 0
+        self.watched: Callable[[], bool] = lambda: False
         self._calls = RetryingCalls(transport, deadline_s)
         self._lanes = [
             Lane(
@@ -97,6 +103,7 @@ class MemoryClient:
                 self._calls,
                 self._start,
                 self._answered,
+                self._is_watched,
                 max_batch_ops=max_batch_ops,
                 max_batch_bytes=max_batch_bytes,
             )
@@ -141,15 +148,22 @@ class MemoryClient:
         Raises:
             BadInputError: a field is wrong; nothing was sent.
         """
+        return (await self.call_watched(operation))[0]
+
+    async def call_watched(self, operation: Operation) -> tuple[Result, list[Move]]:
+        """`call`, and what the operation moved to another tier if ``watched``."""
         validate(operation)
         if operation.agent_id is not None:
-            return (await self.submit(operation)).result
+            answer = await self.submit(operation)
+            return answer.result, list(answer.moves)
         futures: list[asyncio.Future[Answer]] = []
         for lane in self._lanes:
             futures.append(self._loop.create_future())
             self._pending += 1
             lane.add(operation, futures[-1])
-        return _combined(operation, [(await future).result for future in futures])
+        answers = [await future for future in futures]
+        moves = [move for answer in answers for move in answer.moves]
+        return _combined(operation, [answer.result for answer in answers]), moves
 
     async def drain(self) -> None:
         """Wait until nothing is in flight."""
@@ -167,6 +181,9 @@ class MemoryClient:
             f"max_pending_ops: {self.max_pending_ops:,} operations wait already; try again later"
         )
         return Answer(Failure.of(error), BatchTiming(lane.shard, 0, 0, perf_counter_ns(), 0, 0))
+
+    def _is_watched(self) -> bool:
+        return self.watched()
 
     def _answered(self, count: int) -> None:
         self._pending -= count

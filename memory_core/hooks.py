@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from memory_core.errors import BadInputError
 from memory_core.operations import TIERS, Operation, Query, Retrieve, RetrieveMany, Search, Store
 from memory_core.payload import unpack_state
-from memory_core.results import Demotion, Done, Failure, Hits, Memories, Promotion, Record, Result
+from memory_core.results import Done, Failure, Hits, Memories, Move, Promotion, Record, Result
 
 __all__ = [
     "EVENTS",
@@ -132,14 +132,9 @@ class MemoryHook:
 
 
 class Hooks:
-    """The hooks of one memory. Thread-safe.
+    """The hooks of one memory. Thread-safe."""
 
-    Args:
-        unseen: events that happen where this memory does not see them, and why.
-    """
-
-    def __init__(self, unseen: Mapping[str, str] | None = None) -> None:
-        self._unseen = unseen or {}
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._registered: tuple[MemoryHook, ...] = ()
         self._calling = threading.local()
@@ -149,8 +144,6 @@ class Hooks:
         if not isinstance(event, str) or event not in EVENTS:
             wanted = "store, demotion, promotion or retrieval"
             raise BadInputError("event", f"must be {wanted}, not {event!r:.80}")
-        if event in self._unseen:
-            raise BadInputError("event", f"{event} is not seen here: {self._unseen[event]}")
         if not callable(function):
             name = type(function).__name__
             raise BadInputError("hook", f"must be a function that takes an event, not {name}")
@@ -172,7 +165,7 @@ class Hooks:
         self,
         operations: Sequence[Operation],
         results: Sequence[Result],
-        moves: Sequence[Demotion | Promotion] = (),
+        moves: Sequence[Move] = (),
     ) -> None:
         """Call the hooks after a batch that this thread has called for."""
         moved: dict[int, list[tuple[str, DemotionEvent | PromotionEvent]]] = {}
@@ -214,7 +207,7 @@ def _stored(operation: Store) -> StoreEvent:
     )
 
 
-def _moved(one: Demotion | Promotion) -> tuple[str, DemotionEvent | PromotionEvent]:
+def _moved(one: Move) -> tuple[str, DemotionEvent | PromotionEvent]:
     """What a memory's move is called, and the event."""
     ids = (one.agent_id, one.state_id)
     if isinstance(one, Promotion):

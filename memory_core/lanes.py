@@ -17,9 +17,9 @@ import msgspec
 
 from memory_core.errors import MemoryCoreError, UnavailableError
 from memory_core.operations import Operation, Transition
-from memory_core.results import Failure, Result
+from memory_core.results import Failure, Move, Result
 from memory_core.retrying import RetryingCalls
-from memory_core.wire import Batch, decode_reply, encode_batch
+from memory_core.wire import Batch, Reply, decode_reply, encode_batch, moves_of
 
 __all__ = ["Answer", "BatchTiming", "Lane"]
 
@@ -36,10 +36,11 @@ class BatchTiming(msgspec.Struct, gc=False, frozen=True):
 
 
 class Answer(msgspec.Struct, gc=False, frozen=True):
-    """An operation's result with its batch's timing."""
+    """An operation's result with its batch's timing, and what it moved if that was asked for."""
 
     result: Result
     timing: BatchTiming
+    moves: Sequence[Move] = ()
 
 
 class Lane:
@@ -50,13 +51,15 @@ class Lane:
         calls: how its batches travel.
         start: makes a task of a coroutine and keeps it.
         answered: called with the number of operations whose futures are set next.
+        watched: whether to ask what batches move to another tier.
         max_batch_ops: operations in one batch.
         max_batch_bytes: size of an encoded batch; a single larger operation goes alone.
     """
 
     __slots__ = (
         *("_alone", "_answered", "_calls", "_futures", "_max_batch_bytes", "_max_batch_ops"),
-        *("_name", "_number", "_operations", "_running", "_start", "_transitions", "shard"),
+        *("_name", "_number", "_operations", "_running", "_start", "_transitions", "_watched"),
+        "shard",
     )
 
     def __init__(
@@ -65,6 +68,7 @@ class Lane:
         calls: RetryingCalls,
         start: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
         answered: Callable[[int], None],
+        watched: Callable[[], bool],
         *,
         max_batch_ops: int,
         max_batch_bytes: int,
@@ -73,6 +77,7 @@ class Lane:
         self._calls = calls
         self._start = start
         self._answered = answered
+        self._watched = watched
         self._max_batch_ops = max_batch_ops
         self._max_batch_bytes = max_batch_bytes
         self._operations: list[Operation] = []
@@ -131,7 +136,7 @@ class Lane:
 
     def _encode(self, operations: list[Operation], lane: str) -> bytes:
         self._number += 1
-        return encode_batch(Batch(lane, self._number, operations))
+        return encode_batch(Batch(lane, self._number, operations, self._watched()))
 
     async def _send_after(
         self,
@@ -154,14 +159,17 @@ class Lane:
         sent_ns = perf_counter_ns()
         answered, attempts = await self._calls.call(self.shard, data, repeatable=repeatable)
         self._answered(count)
-        results, wait_ns, service_ns = self._read(answered, count)
-        timing = BatchTiming(self.shard, count, attempts, sent_ns, wait_ns, service_ns)
-        for future, result in zip(futures, results, strict=True):
+        reply = self._read(answered, count)
+        timing = BatchTiming(self.shard, count, attempts, sent_ns, reply.wait_ns, reply.service_ns)
+        moved: dict[int, list[Move]] = {}
+        for move in moves_of(reply) if reply.moves else ():
+            moved.setdefault(move.position, []).append(move)
+        for position, (future, result) in enumerate(zip(futures, reply.results, strict=True)):
             if not future.done():
-                future.set_result(Answer(result, timing))
+                future.set_result(Answer(result, timing, moved.get(position, ())))
 
-    def _read(self, answered: object, count: int) -> tuple[Sequence[Result], int, int]:
-        """Results, waiting and service time from what a shard answered."""
+    def _read(self, answered: object, count: int) -> Reply:
+        """What a shard answered, or failures in its place."""
         if isinstance(answered, bytes):
             try:
                 reply = decode_reply(answered)
@@ -169,10 +177,10 @@ class Lane:
                 answered = UnavailableError(f"shard {self.shard} gave no valid reply: {error}")
             else:
                 if len(reply.results) == count:
-                    return reply.results, reply.wait_ns, reply.service_ns
+                    return reply
                 answered = UnavailableError(
                     f"shard {self.shard} answered {len(reply.results)} of {count} operations"
                 )
         elif not isinstance(answered, MemoryCoreError):
             answered = UnavailableError(f"shard {self.shard} gave no reply in bytes")
-        return [Failure.of(answered)] * count, 0, 0
+        return Reply(0, 0, [Failure.of(answered)] * count)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter_ns
 
 from memory_core.store import MemoryStore
-from memory_core.wire import Reply, decode_batch, encode_reply
+from memory_core.wire import Reply, decode_batch, encode_reply, travelling
 
 __all__ = ["LocalTransport", "execute_encoded"]
 
@@ -16,10 +16,11 @@ __all__ = ["LocalTransport", "execute_encoded"]
 def execute_encoded(store: MemoryStore, data: bytes, received_ns: int) -> bytes:
     """Execute an encoded batch; the encoded reply. Raises MemoryCoreError when it is none."""
     batch = decode_batch(data)
-    results, started_ns, finished_ns = store.execute_timed(
-        batch.operations, lane=batch.lane, number=batch.number
+    done = store.execute_in_lane(
+        batch.operations, lane=batch.lane, number=batch.number, watched=batch.watched
     )
-    return encode_reply(Reply(max(started_ns - received_ns, 0), finished_ns - started_ns, results))
+    wait_ns, service_ns = max(done.started_ns - received_ns, 0), done.finished_ns - done.started_ns
+    return encode_reply(Reply(wait_ns, service_ns, done.results, travelling(done.moves)))
 
 
 class LocalTransport:

@@ -13,7 +13,7 @@ from memory_core.face import MemoryFace
 from memory_core.hooks import Hooks
 from memory_core.operations import Operation
 from memory_core.placement import RayTransport, find_shards
-from memory_core.results import Failure, Result
+from memory_core.results import Failure, Move, Result
 
 __all__ = ["RayMemory"]
 
@@ -36,22 +36,22 @@ class RayMemory(MemoryFace):
 
     def __init__(self, name: str, **client_options: Any) -> None:
         self.shards = find_shards(name)
-        reason = "memories move in the shards' own processes"
-        self._hooks = Hooks({"demotion": reason, "promotion": reason})
+        self._hooks = Hooks()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name=f"memory-client-{name}", daemon=True
         )
         self._thread.start()
         self._client = self._wait(self._connect(name, client_options))
+        self._client.watched = lambda: self._hooks.listen_to("demotion", "promotion")
 
     def execute(self, batch: Sequence[Operation]) -> list[Result]:
         """Many operations at once, as `MemoryStore.execute`; those of one agent in their order."""
         if not self._hooks.are_called:
-            return self._wait(self._execute(batch))
+            return self._wait(self._execute(batch))[0]
         operations = list(batch)
-        results = self._wait(self._execute(operations))
-        self._hooks.tell(operations, results)
+        results, moves = self._wait(self._execute(operations))
+        self._hooks.tell(operations, results, moves)
         return results
 
     def close(self) -> None:
@@ -71,20 +71,25 @@ class RayMemory(MemoryFace):
     async def _connect(self, name: str, options: dict[str, Any]) -> MemoryClient:
         return MemoryClient(RayTransport(name, len(self.shards)), len(self.shards), **options)
 
-    async def _execute(self, batch: Sequence[Operation]) -> list[Result]:
-        return await asyncio.gather(*(self._call(operation) for operation in batch))
+    async def _execute(self, batch: Sequence[Operation]) -> tuple[list[Result], list[Move]]:
+        done = await asyncio.gather(*(self._call(operation) for operation in batch))
+        moves = [
+            move._replace(position=position)
+            for position, (_, some) in enumerate(done)
+            for move in some
+        ]
+        return [result for result, _ in done], moves
 
-    async def _call(self, operation: Operation) -> Result:
+    async def _call(self, operation: Operation) -> tuple[Result, list[Move]]:
         try:
-            return await self._client.call(operation)
+            return await self._client.call_watched(operation)
         except BadInputError as error:
-            return Failure.of(error)
+            return Failure.of(error), []
 
     def _execute_one(self, operation: Operation) -> Result:
-        result = self._wait(self._call(operation))
         if self._hooks.are_called:
-            self._hooks.tell((operation,), (result,))
-        return result
+            return self.execute((operation,))[0]
+        return self._wait(self._call(operation))[0]
 
     def _wait(self, coroutine: Coroutine[Any, Any, _Result]) -> _Result:
         if self._loop.is_closed():

@@ -42,6 +42,7 @@ __all__ = [
     "Memories",
     "Memory",
     "Missing",
+    "Move",
     "Moved",
     "Promotion",
     "Record",
@@ -258,6 +259,9 @@ class Promotion(NamedTuple):
     agent_id: str
     state_id: str
     tier: int
+
+
+Move = Demotion | Promotion
 
 
 class Maintained(msgspec.Struct, tag=12, array_like=True, gc=False, frozen=True):

@@ -22,7 +22,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -45,13 +45,13 @@ from memory_core.movement import Movement
 from memory_core.operations import Inspect, Maintain, Operation, Transition
 from memory_core.payload_budget import PayloadBudget
 from memory_core.record import FORMAT_VERSION
-from memory_core.results import Demotion, Failure, Maintained, Promotion, Result, Statistics
+from memory_core.results import Failure, Maintained, Move, Result, Statistics
 from memory_core.snapshots import Snapshots, is_due
 from memory_core.survey import Survey
 from memory_core.tables import Tables
 from memory_core.vectors import Vectorizer
 
-__all__ = ["MemoryStore"]
+__all__ = ["Executed", "MemoryStore"]
 
 # Lanes whose latest batch is remembered; the one that has been silent longest goes first.
 _MAX_LANES = 100_000
@@ -75,7 +75,23 @@ class _Work(msgspec.Struct, eq=False):
     started_ns: int = 0
     finished_ns: int = 0
     watched: bool = False
-    demotions: list[Demotion | Promotion] = []
+    demotions: list[Move] = []
+
+
+class Executed(NamedTuple):
+    """What came of a batch.
+
+    Attributes:
+        results: one for each operation.
+        moves: what it moved to another tier, in the order of its operations, if that was asked.
+        started_ns: when it was begun, of ``time.perf_counter_ns``.
+        finished_ns: when it was durable; batches that were committed together share both.
+    """
+
+    results: list[Result]
+    moves: list[Move]
+    started_ns: int
+    finished_ns: int
 
 
 class MemoryStore:
@@ -127,20 +143,26 @@ class MemoryStore:
             UnavailableError: the store is closed.
             CorruptionError: the database was found damaged; nothing is acknowledged.
         """
-        return self.execute_timed(batch)[0]
+        return self.execute_in_lane(batch).results
 
     def execute_timed(
         self, batch: Sequence[Operation], *, lane: str = "", number: int = 0
     ) -> tuple[list[Result], int, int]:
-        """`execute`, and when the batch was begun and when it was durable.
+        """`execute_in_lane`: results, when the batch was begun, and when it was durable."""
+        done = self.execute_in_lane(batch, lane=lane, number=number)
+        return done.results, done.started_ns, done.finished_ns
 
-        Both are of ``time.perf_counter_ns``; batches that were committed together share them.
+    def execute_in_lane(
+        self, batch: Sequence[Operation], *, lane: str = "", number: int = 0, watched: bool = False
+    ) -> Executed:
+        """`execute`, with all that can be told of it.
 
         Args:
             batch: the operations.
             lane: of batches that take effect in the order of their numbers; one whose lane has
                 seen a higher number already fails with UnavailableError and changes nothing.
             number: of the batch in its lane.
+            watched: tell what moves to another tier.
         """
         # looked at before it joins a group, where it would fail others' batches too
         if type(batch) is not list and type(batch) is not tuple:
@@ -149,23 +171,17 @@ class MemoryStore:
             except TypeError:
                 name = type(batch).__name__
                 raise BadInputError("batch", f"must be operations, not {name}") from None
-        work = _Work(batch, lane, number)
+        work = _Work(batch, lane, number, watched=watched)
         if _has_parts(batch):
             self._execute_in_parts(work)
         else:
             self._submit(work)
-        return work.results, work.started_ns, work.finished_ns
+        return Executed(work.results, work.demotions, work.started_ns, work.finished_ns)
 
-    def execute_watched(
-        self, batch: Sequence[Operation]
-    ) -> tuple[list[Result], list[Demotion | Promotion]]:
+    def execute_watched(self, batch: Sequence[Operation]) -> tuple[list[Result], list[Move]]:
         """`execute`, and what the batch moved to another tier, in the order of its operations."""
-        work = _Work(list(batch), "", 0, watched=True)
-        if _has_parts(work.operations):
-            self._execute_in_parts(work)
-        else:
-            self._submit(work)
-        return work.results, work.demotions
+        done = self.execute_in_lane(batch, watched=True)
+        return done.results, done.moves
 
     def statistics(self) -> Statistics:
         """What RocksDB and the store say of themselves; with many agents not of one moment.
@@ -336,7 +352,7 @@ class MemoryStore:
 
     def _apply(
         self, operations: Sequence[Operation], *, watched: bool = False
-    ) -> tuple[list[Result], list[Demotion | Promotion]]:
+    ) -> tuple[list[Result], list[Move]]:
         if self._stale:
             self._make_again()
         self._stale = True  # until the batch is through: an interrupt may strike anywhere

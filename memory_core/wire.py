@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from memory_core.errors import BadInputError
 from memory_core.operations import Operation
-from memory_core.results import Result
+from memory_core.results import Demotion, Move, Promotion, Result
 
 __all__ = [
     "Batch",
@@ -18,6 +19,8 @@ __all__ = [
     "decode_reply",
     "encode_batch",
     "encode_reply",
+    "moves_of",
+    "travelling",
 ]
 
 
@@ -37,11 +40,13 @@ class Batch(msgspec.Struct, array_like=True, gc=False):
 
     Batches of one ``lane`` take effect in the order of their ``number``: one that comes to the
     shard after a later one of its lane (its sender gave it up and sent it again) is refused.
+    ``watched`` asks to be told what moved.
     """
 
     lane: str
     number: int
     operations: list[Operation]
+    watched: bool = False
 
 
 _batch_decoder = msgspec.msgpack.Decoder(Batch)
@@ -51,12 +56,14 @@ class Reply(msgspec.Struct, array_like=True, gc=False):
     """What a shard answers to a batch, with its own clock's account of it.
 
     ``wait_ns`` runs from the receipt to the start of the batch, ``service_ns`` from the start
-    until it was durable.
+    until it was durable. ``moves`` is what the batch moved to another tier, if that was asked for:
+    position of the operation that led to it, agent, memory, tier (a place in `TIERS`), whether up.
     """
 
     wait_ns: int
     service_ns: int
     results: list[Result]
+    moves: list[tuple[int, str, str, int, bool]] = []
 
 
 _reply_decoder = msgspec.msgpack.Decoder(Reply)
@@ -92,3 +99,16 @@ def encode_reply(reply: Reply) -> bytes:
 def decode_reply(data: bytes) -> Reply:
     """The reply in ``data``. Raises msgspec.DecodeError when it is none."""
     return _reply_decoder.decode(data)
+
+
+def travelling(moves: Sequence[Move]) -> list[tuple[int, str, str, int, bool]]:
+    """Moves as a reply has them."""
+    return [(*one, isinstance(one, Promotion)) for one in moves]
+
+
+def moves_of(reply: Reply) -> list[Move]:
+    """The moves of a reply."""
+    return [
+        (Promotion if up else Demotion)(position, agent_id, state_id, tier)
+        for position, agent_id, state_id, tier, up in reply.moves
+    ]

@@ -383,19 +383,24 @@ class Transported(RayMemory):
         return MemoryClient(options["transport"], 2)
 
 
-def test_a_client_of_shards_is_told_of_its_own_stores_and_retrievals(
+def test_a_client_of_shards_is_told_of_what_it_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Hooks of a client are called in its caller's thread; demotions it cannot see, and says so."""
+    """Hooks of a client are called in its caller's thread, after what moves in the shards too."""
     monkeypatch.setattr("memory_core.ray_memory.find_shards", lambda name: [])
     stores = [
-        MemoryStore(MemoryConfig(path=tmp_path / f"{shard}", dimension=DIMENSION))
+        MemoryStore(
+            MemoryConfig(
+                path=tmp_path / f"{shard}", dimension=DIMENSION, stm_capacity=4, im_capacity=2
+            )
+        )
         for shard in range(2)
     ]
     transport = LocalTransport(stores)
     with Transported("m", transport=transport) as memory:
         threads: set[Any] = set()
         seen = recorded(memory, "store", "retrieval")
+        moves = recorded(memory, "demotion")
         memory.register_memory_hook(
             event="store", hook=lambda _: threads.add(threading.current_thread())
         )
@@ -403,9 +408,15 @@ def test_a_client_of_shards_is_told_of_its_own_stores_and_retrievals(
         memory.execute(
             [put("b", "s2"), put("", "wrong"), RetrieveMany("b", ["s2"]), Query("a"), Describe()]
         )
-        with pytest.raises(BadInputError, match=r"event: demotion is not seen here: .*shards"):
-            memory.register_memory_hook(event="demotion", hook=print)
+        assert moves == []
+        memory.execute([put("a", f"t{number}") for number in range(4)])
+        assert moves == [DemotionEvent("a", "s1", "stm", "im")]
+        moves.clear()
+        assert memory.force_transition_to_im(percentage=100) == 5
+        told = {(one.agent_id, one.state_id) for one in moves if one.from_tier == "stm"}
+        assert told == {("b", "s2"), *(("a", f"t{number}") for number in range(4))}
     transport.close()
     assert threads == {threading.main_thread()}
-    assert [type(event).__name__ for event in seen] == ["StoreEvent"] * 2 + ["RetrievalEvent"] * 2
-    assert [event.state_ids for event in seen[2:]] == [("s2",), ("s1",)]
+    kinds = [type(event).__name__ for event in seen]
+    assert kinds == ["StoreEvent"] * 2 + ["RetrievalEvent"] * 2 + ["StoreEvent"] * 4
+    assert [event.state_ids for event in seen[2:4]] == [("s2",), ("s1",)]
