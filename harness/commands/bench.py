@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from harness.commands.bench_agents import agents
+from harness.commands.bench_all import every
 from harness.commands.bench_memory import memory
 from harness.commands.bench_resources import resources
 
@@ -16,5 +17,5 @@ def bench() -> None:
     """Measure how a store scales with agents and memories, and what it costs."""
 
 
-for _each in (agents, memory, resources):
+for _each in (agents, memory, resources, every):
     bench.add_command(_each)

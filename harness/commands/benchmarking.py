@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from harness.benchmarks.bench_directory import BenchDirectory
     from harness.runner import Outcome
 
-__all__ = ["measure_in_steps"]
+__all__ = ["make_report", "measure_in_steps"]
 
 
 def measure_in_steps(  # noqa: PLR0913 - what a benchmark is made of, each by its name
@@ -88,7 +88,7 @@ def measure_in_steps(  # noqa: PLR0913 - what a benchmark is made of, each by it
     outcome = judge.judge(directory, outcome)
     for problem in outcome.problems:
         say(problem)
-    _make_report(directory.path)
+    make_report(directory.path)
     if as_json:
         click.echo((directory.path / "summary.json").read_text(), nl=False)
         judge.say_breaches(outcome)
@@ -112,7 +112,7 @@ def _print(shown: RenderableType, outcome: Outcome, path: Path) -> None:
     click.echo(path)
 
 
-def _make_report(path: Path) -> None:
+def make_report(path: Path) -> None:
     """Make ``report.html``; whatever becomes of it, the benchmark stays what it is."""
     from harness.report.html import write_report
 
