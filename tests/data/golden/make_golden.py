@@ -25,11 +25,21 @@ from harness.schema import SCHEMA_VERSION
 HERE = Path(__file__).parent
 COMMAND = [sys.executable, "-c", "from harness.cli import main; main()"]
 SMALL = ["--agents", "4", "--rounds", "4", "--seed", "7"]
+PROBES = ["--probes", "200", "--searches", "60"]
 RUNS = {
     "run": ["run", *SMALL],
     "run-again": ["run", *SMALL],
     "run-single-calls": ["run", *SMALL, "--pipelining", "off"],
     "run-open-loop": ["run", "--agents", "4", "--rate", "150", "--duration", "2", "--seed", "7"],
+    "bench-agents": [
+        *("bench", "agents", "--counts", "1,3", "--repeats", "1", "--step-duration", "0.3"),
+        *("--seed", "7"),
+    ],
+    "bench-memory": ["bench", "memory", "--volumes", "300,1000", "--seed", "7", *PROBES],
+    "bench-resources": [
+        *("bench", "resources", "--duration", "3", "--rate", "60", "--preload", "100"),
+        *("--cost-duration", "0", "--seed", "7"),
+    ],
 }
 # by key, wherever it stands in a document
 PLAIN = {"hostname": "localhost", "host": "localhost", "address": "127.0.0.1", "kernel": "6.1.0"}
