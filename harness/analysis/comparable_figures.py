@@ -18,7 +18,16 @@ from typing import Any, Literal
 from harness.analysis.finite import finite_number
 from harness.schema import OPERATIONS, ROLES
 
-__all__ = ["Better", "Figure", "Section", "Unit", "figure_value", "sections", "with_derived"]
+__all__ = [
+    "Better",
+    "Figure",
+    "Section",
+    "Unit",
+    "figure_interval",
+    "figure_value",
+    "sections",
+    "with_derived",
+]
 
 Better = Literal["more", "less"]
 Unit = Literal["ms", "s", "us", "bytes", "per_second", "ratio", "number"]
@@ -53,8 +62,7 @@ class Section:
         path: of the section in the summary, () for the summary of a run.
         title: for people; empty for the summary of a run.
         figures: those that it may have, in the order in which they are shown.
-        group: what it is one of: ``run``, ``counts``, ``threads``, ``volumes``, ``rates``,
-            ``resources``, ``scaling``, ``baseline``.
+        group: what it is one of: ``run`` or a key of a benchmark's summary.
     """
 
     path: tuple[str, ...]
@@ -172,6 +180,7 @@ _SCALING = (
     _more("usl.lambda", "one agent's throughput, fit", "per_second", 0.05),
     _more("usl.peak_ops_s", "peak throughput, fit", "per_second", 0.05),
 )
+_CAPACITY = (_more("low", "largest load that kept it", "number", 0.05),)
 _BASELINE = (
     _less("memory_usage_bytes", "memory", "bytes", 0.05),
     _less("disk_usage_bytes", "disk", "bytes", 0.05),
@@ -187,7 +196,11 @@ _WHOLE: dict[str, tuple[str, tuple[Figure, ...]]] = {
     "scaling": ("scaling", _SCALING),
     "baseline": ("empty store", _BASELINE),
     "resources": ("resources", _RATE),
+    "capacity": ("capacity", _CAPACITY),
 }
+_ORDER = (
+    *("counts", "threads", "scaling", "baseline", "volumes", "resources", "rates", "capacity"),
+)
 
 
 def sections(summary: Mapping[str, Any]) -> Iterator[Section]:
@@ -195,7 +208,7 @@ def sections(summary: Mapping[str, Any]) -> Iterator[Section]:
     if "bench" not in summary:
         yield Section(path=(), title="", figures=_RUN, group="run")
         return
-    for name in ("counts", "threads", "scaling", "baseline", "volumes", "resources", "rates"):
+    for name in _ORDER:
         found = summary.get(name)
         if not isinstance(found, Mapping):
             continue
@@ -230,6 +243,24 @@ def figure_value(summary: Mapping[str, Any], path: str) -> float | None:
     if isinstance(value, Mapping):
         value = value.get("estimate")
     return finite_number(value)
+
+
+def figure_interval(summary: Mapping[str, Any], path: str) -> tuple[float, float] | None:
+    """Give the interval that a summary itself has of a figure below a section, if it has one.
+
+    Of an estimate its ends, of what an operation costs those beside it, and of a search for the
+    capacity the smallest load that broke the objective.
+    """
+    parent, _, name = path.rpartition(".")
+    places = [path, f"{parent}.intervals.{name}"]
+    for place in places:
+        low, high = figure_value(summary, f"{place}.low"), figure_value(summary, f"{place}.high")
+        if low is not None and high is not None:
+            return low, high
+    if path == "low" and "ended" in summary:
+        low, high = figure_value(summary, "low"), figure_value(summary, "high")
+        return None if low is None or high is None else (low, high)
+    return None
 
 
 def with_derived(summary: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from harness.analysis.run_differences import (
     find_differences,
     side_notes,
     tell_differences,
+    verdict_notes,
 )
 from harness.analysis.verdicts import Verdict
 from harness.errors import UsageError
@@ -143,6 +144,7 @@ def _versus(base: Side, new: Side, confidence: float, seed: int) -> Versus:
     notes = [
         *side_notes(base),
         *side_notes(new),
+        *verdict_notes(base, new),
         *tell_differences(differences),
         *_notes_on_evidence(figures, confidence),
     ]

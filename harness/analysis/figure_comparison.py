@@ -1,7 +1,8 @@
 """Comparing one figure of two sides: the ratio, how sure it is, and a verdict.
 
 With three repeats or more on each side the interval is of the ratio of their medians
-(`harness.analysis.bootstrap.ratio_interval`). With fewer it is of the variation within the runs
+(`harness.analysis.bootstrap.ratio_interval`). With fewer it follows from the intervals that the
+summaries state of a figure, where they do; else it is of the variation within the runs
 (`harness.analysis.time_blocks`), which says nothing of how two runs of one plan differ. A figure
 is better or worse when its interval leaves out 1 and the change is not below the figure's floor;
 otherwise no difference was shown. Where there is no interval, it is unknown.
@@ -9,20 +10,21 @@ otherwise no difference was shown. Where there is no interval, it is unknown.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from harness.analysis.bootstrap import FEWEST_FOR_INTERVAL, Estimate, ratio_interval
-from harness.analysis.comparable_figures import Better, Figure, Section, Unit
+from harness.analysis.comparable_figures import Better, Figure, Section, Unit, figure_interval
 from harness.analysis.comparison_side import Side
 from harness.analysis.time_blocks import block_ratio_interval
 
 __all__ = ["Basis", "Compared", "Judgement", "compare_figure", "is_beyond"]
 
 Judgement = Literal["worse", "better", "no difference", "unknown"]
-Basis = Literal["repeats", "within", "none"]
+Basis = Literal["repeats", "stated", "within", "none"]
 
 _NO_BASIS: Basis = "none"
 # Rows and summary say the same of a run but for a bin's width, or a gap in a thin tail; where
@@ -45,7 +47,8 @@ class Compared:
         base_repeats: how many have it.
         new_repeats: how many have it.
         ratio: new over base, with its interval; None where it cannot be said.
-        basis: what the interval is of: repeats, variation within runs, or none.
+        basis: what the interval is of: repeats, the intervals that the summaries state,
+            variation within runs, or none.
         verdict: of the change.
         reason: why, in a few words.
     """
@@ -101,7 +104,12 @@ def compare_figure(
         basis = "repeats" if ratio["low"] is not None else "none"
         few = min(len(before), len(after)) < FEWEST_FOR_INTERVAL
         if few and ratio["estimate"] is not None and ratio["estimate"] > 0:
-            ratio, basis = _within(base, new, section, figure, ratio["estimate"], confidence, seed)
+            stated = _stated(base, new, section, figure, ratio["estimate"])
+            ratio, basis = (
+                (stated, "stated")
+                if stated is not None
+                else _within(base, new, section, figure, ratio["estimate"], confidence, seed)
+            )
     verdict, reason = _judge(figure, before, after, ratio)
     return Compared(
         path=".".join([*section.path, figure.path]),
@@ -118,6 +126,30 @@ def compare_figure(
         verdict=verdict,
         reason=reason,
     )
+
+
+def _stated(
+    base: Side, new: Side, section: Section, figure: Figure, ratio: float
+) -> Estimate | None:
+    """The interval that follows from those that both summaries have of the figure.
+
+    Distances from the estimates add up in squares, in logarithms (Zou and Donner, "Construction
+    of confidence limits about effect measures", Statistics in Medicine 27(10), 2008). None where
+    a side has several directories, or an end that is not positive.
+    """
+    if len(base.members) > 1 or len(new.members) > 1:
+        return None
+    before = figure_interval(base.section(base.members[0], section), figure.path)
+    after = figure_interval(new.section(new.members[0], section), figure.path)
+    repeats = [*base.samples(section, figure), *new.samples(section, figure)]
+    if before is None or after is None or len(repeats) != 2:
+        return None
+    old, now = repeats
+    if min(*before, *after, old, now) <= 0:
+        return None
+    down = math.hypot(math.log(now / after[0]), math.log(before[1] / old))
+    up = math.hypot(math.log(after[1] / now), math.log(old / before[0]))
+    return Estimate(estimate=ratio, low=ratio * math.exp(-down), high=ratio * math.exp(up))
 
 
 def _within(

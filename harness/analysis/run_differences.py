@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from harness.analysis.comparison_side import Member, Side
-from harness.analysis.verdicts import Verdict
+from harness.analysis.verdicts import VERDICTS, Verdict
 from harness.plan import option_name
 
-__all__ = ["Difference", "find_differences", "side_notes", "tell_differences"]
+__all__ = ["Difference", "find_differences", "side_notes", "tell_differences", "verdict_notes"]
 
 Kind = Literal["plan", "machine", "versions", "commit", "schema"]
 _HOST_FACTS = (
@@ -106,6 +106,36 @@ def side_notes(side: Side) -> list[Verdict]:
         sentence = f"The repeats of {side.name} are not alike: {', '.join(sorted(unlike))} differ."
         notes.append(_warning("repeats", sentence))
     return notes
+
+
+def verdict_notes(base: Side, new: Side) -> list[Verdict]:
+    """Say which verdicts are more serious than they were: a leak, a failure, a bend."""
+    before, after = _worst_verdicts(base), _worst_verdicts(new)
+    fine = len(VERDICTS)
+    return [
+        _warning(f"verdict_{name}", f"NEW, and not BASE: {_shortened(sentence)}")
+        for name, (rank, sentence) in after.items()
+        if rank < VERDICTS.index("ok") and rank < before.get(name, (fine, ""))[0]
+    ]
+
+
+def _worst_verdicts(side: Side) -> dict[str, tuple[int, str]]:
+    """The most serious verdict of each name over a side's directories, as its rank."""
+    worst: dict[str, tuple[int, str]] = {}
+    for member in side.members:
+        found = member.summary.get("verdicts")
+        for one in found if isinstance(found, list) else []:
+            name, verdict, sentence = (
+                _mapping(one).get(key) for key in ("name", "verdict", "sentence")
+            )
+            if isinstance(name, str) and isinstance(sentence, str) and verdict in VERDICTS:
+                found_now = (VERDICTS.index(verdict), sentence)
+                worst[name] = min(worst.get(name, found_now), found_now)
+    return worst
+
+
+def _shortened(sentence: str) -> str:
+    return sentence if len(sentence) <= 300 else f"{sentence[:299]}…"
 
 
 def _warning(name: str, sentence: str) -> Verdict:

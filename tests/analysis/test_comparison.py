@@ -281,6 +281,50 @@ def test_volumes_rates_and_costs_have_their_figures(tmp_path: Path):
     assert len(against(every, every).figures) > len(found) + 5
 
 
+def costs(cpu_us: float, half_width: float) -> dict[str, Any]:
+    interval = {"estimate": cpu_us, "low": cpu_us - half_width, "high": cpu_us + half_width}
+    return {
+        "resources": {"costs": {"store": {"cpu_us": cpu_us, "intervals": {"cpu_us": interval}}}}
+    }
+
+
+def test_intervals_that_summaries_state_make_that_of_the_ratio(tmp_path: Path):
+    """Where each of two figures has its own interval, distances add up in squares."""
+    for name, cpu_us, half_width in (("a", 20, 1), ("b", 20, 0.001), ("c", 30, 0.001)):
+        made_bench(tmp_path / name, "bench-resources", costs(cpu_us, half_width))
+    alone = figure(against(tmp_path / "a", tmp_path / "b"), "resources.costs.store.cpu_us")
+    assert (alone.basis, alone.verdict) == ("stated", "no difference")
+    assert alone.ratio["low"] == pytest.approx(20 / 21, abs=1e-3)
+    assert alone.ratio["high"] == pytest.approx(20 / 19, abs=1e-3)
+    dearer = figure(against(tmp_path / "a", tmp_path / "c"), "resources.costs.store.cpu_us")
+    assert dearer.verdict == "worse"
+
+
+def test_capacities_are_compared_with_what_is_known_of_each(tmp_path: Path):
+    """A capacity lies between the load that kept the objective and the one that broke it."""
+    for name, low, high in (("base", 400, 450), ("near", 430, 500), ("far", 800, 900)):
+        summary = {"capacity": {"ended": "edge", "low": low, "high": high}}
+        made_bench(tmp_path / name, "capacity", summary)
+    assert figure(against(tmp_path / "base", tmp_path / "near"), "capacity.low").basis == "stated"
+    assert figure(against(tmp_path / "base", tmp_path / "far"), "capacity.low").verdict == "better"
+    back = figure(against(tmp_path / "far", tmp_path / "base"), "capacity.low")
+    assert back.verdict == "worse"
+
+
+def test_a_verdict_that_is_new_is_told(tmp_path: Path):
+    """A leak that the base did not have stands before the figures; one of both does not."""
+    for name, leaks, bends in (("base", "ok", "warning"), ("new", "failed", "warning")):
+        verdicts = [
+            {"name": "leak", "verdict": leaks, "sentence": f"Shard 0 leaks: {leaks}."},
+            {"name": "bend", "verdict": bends, "sentence": "Search bends."},
+        ]
+        made_bench(tmp_path / name, "bench-resources", costs(20, 1) | {"verdicts": verdicts})
+    told = notes(against(tmp_path / "base", tmp_path / "new"))
+    assert told["verdict_leak"] == "NEW, and not BASE: Shard 0 leaks: failed."
+    assert "verdict_bend" not in told
+    assert "verdict_leak" not in notes(against(tmp_path / "new", tmp_path / "base"))
+
+
 def test_lower_recall_is_worse(tmp_path: Path):
     """Recall that falls by more than 1% over repeats is worse."""
     for name, recall in (("base", 0.99), ("new", 0.95)):

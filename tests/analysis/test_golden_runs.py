@@ -9,14 +9,21 @@ import pytest
 from harness.analysis import summarise, summary_paths, summary_value
 from harness.analysis.comparison import compare
 from harness.report.comparison_page import comparison_page
+from harness.report.html import write_report
 from harness.rundir_reader import open_run
 from tests.made_runs import GOLDEN_NAMES, golden_run
 
+BENCHES = {
+    "bench-agents": "counts.3.search.p50_ms",
+    "bench-memory": "volumes.1000.recall.all",
+    "bench-resources": "resources.p95_operation_time_ms",
+}
 RUNS = [name for name in GOLDEN_NAMES if name.startswith("run")]
 
 
 def test_golden_runs_are_there():
-    """The four runs of schema 1 are among the files."""
+    """The runs and benchmarks of schema 1 are among the files."""
+    assert set(BENCHES) <= set(GOLDEN_NAMES)
     assert {"run", "run-again", "run-single-calls", "run-open-loop"} <= set(RUNS)
 
 
@@ -52,3 +59,24 @@ def test_golden_single_calls_are_slower(tmp_path: Path):
     verdicts = {one.path: one.verdict for one in versus.figures}
     assert verdicts["throughput_ops_s"] == verdicts["all.p50_ms"] == "worse"
     assert "throughput" in comparison_page(comparison)
+
+
+@pytest.mark.parametrize("name", BENCHES)
+def test_a_golden_benchmark_compares_with_itself(tmp_path: Path, name: str):
+    """Each has its figures, none of which differs from itself, and a page of them."""
+    path = str(golden_run(name, tmp_path))
+    comparison = compare([path, path])
+    [versus] = comparison.against
+    figures = {one.path: one for one in versus.figures}
+    assert figures[BENCHES[name]].ratio["estimate"] == 1
+    assert len(figures) > 20
+    assert versus.count("worse") == versus.count("better") == 0
+    assert not versus.differences
+    assert "What differs" not in comparison_page(comparison)
+
+
+@pytest.mark.parametrize("name", GOLDEN_NAMES)
+def test_a_golden_directory_is_reported(tmp_path: Path, name: str):
+    """A report is made of it from its files."""
+    report = write_report(golden_run(name, tmp_path))
+    assert "<!doctype html>" in report.read_text(encoding="utf-8")
