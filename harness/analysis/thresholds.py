@@ -204,9 +204,10 @@ def _why_unknown(summary: Mapping[str, Any], path: str) -> str:
     group, _, leaf = path.rpartition(".")
     if path not in summary_paths(summary):
         return "the summary has no such figure"
-    if leaf not in PERCENTILES:
+    percentile = leaf if leaf in PERCENTILES else f"{leaf}_ms"  # some groups have the unit
+    if percentile not in PERCENTILES:
         return "it was not measured"
-    needed = fewest_samples(PERCENTILES[leaf])
+    needed = fewest_samples(PERCENTILES[percentile])
     try:
         count = summary_value(summary, f"{group}.count") or 0
     except UsageError:

@@ -183,6 +183,12 @@ def test_a_percentile_of_too_few_samples_is_a_breach_that_says_so(summary):
     assert "120 samples are too few, it takes 299" in found["sentence"]
 
 
+def test_a_percentile_whose_group_has_the_unit_says_so_too(summary):
+    """As those of the benchmark of memories."""
+    summary["search_latency_ms"] = {"p99": None, "count": 50}
+    assert "50 samples are too few" in judged(summary, "search_latency_ms.p99<5")["sentence"]
+
+
 @pytest.mark.parametrize("text", ["schedule.lag_p99_ms<5", "all.mean_ms<5"])
 def test_a_figure_that_was_not_measured_is_a_breach(summary, text):
     """None never passes."""

@@ -13,7 +13,7 @@ from harness import cli
 from harness.analysis import summary_paths
 from harness.analysis.agent_scaling import agents_template
 from harness.benchmarks import bench
-from harness.benchmarks.templates import resources_template
+from harness.benchmarks.templates import memory_template, resources_template
 from harness.commands.judging import run_template
 from tests.harness.driving import command, short_folder
 
@@ -27,6 +27,11 @@ from tests.harness.driving import command, short_folder
         (["agents", "--threshold", "counts.1.all.p99_ms<20%"], "a per cent sign means nothing"),
         (["agents", "--junit", "."], "--junit: . is a folder"),
         (["resources", "--threshold", "rates.10.lag_p99_ms<5"], "did you mean resources."),
+        (
+            ["memory", "--volumes", "10", "--threshold", "volumes.20.recall.all>0.9"],
+            "did you mean volumes.10.recall.all",
+        ),
+        (["memory", "--threshold", "volumes.1000.search_latency_ms.p99<5%"], "which is in ms"),
         (["resources", "--threshold", "resources<5"], "is a group of figures"),
     ],
 )
@@ -60,6 +65,10 @@ def test_a_template_has_each_count_and_rate_that_is_asked_for():
     paths = set(summary_paths(resources_template([10.0])))
     assert {"resources.actual_rate_ops_per_second", "resources.costs.store.cpu_us"} <= paths
     assert not any(path.startswith("rates.") for path in paths)
+    paths = set(summary_paths(memory_template([10, 20])))
+    assert {"volumes.20.search_latency_ms.p99", "volumes.10.recall.im"} <= paths
+    assert {"volumes.10.tiers.ltm", "baseline.memory_usage_bytes"} <= paths
+    assert "degradation.search.exponent.estimate" in paths
 
 
 @pytest.mark.slow
