@@ -127,7 +127,7 @@ def check_paths(thresholds: Iterable[Threshold], template: Mapping[str, Any]) ->
             path = summary_path(template, one.path)
         except UsageError as error:
             raise UsageError(one.option, f"{_shown(error.field)}: {error.problem}") from None
-        if one.percent and _percent_of(path) is None:
+        if one.percent and not _takes_percent(template, path):
             unit = _UNIT.search(path)
             what = f"is in {unit[1]}" if unit else "is no share of anything"
             what = what.replace("ops_s", "operations a second")
@@ -154,7 +154,7 @@ def _judge(threshold: Threshold, summary: Mapping[str, Any], invalid: bool) -> T
     limit, sign = threshold.number, "%" if threshold.percent else ""
     share_of = _percent_of(path) if threshold.percent else None
     if share_of == "operations":
-        total = _operations(summary, path)
+        total = _share_of(summary, path)
         value = 100 * value / total if value is not None and total else None
     elif share_of == "ratio":
         limit /= 100
@@ -191,12 +191,26 @@ def _percent_of(path: str) -> Literal["percent", "ratio", "operations"] | None:
     return None
 
 
-def _operations(summary: Mapping[str, Any], path: str) -> float | None:
+def _takes_percent(template: Mapping[str, Any], path: str) -> bool:
+    meaning = _percent_of(path)
+    if meaning == "operations":
+        return _operations_path(path) in summary_paths(template)
+    return meaning is not None
+
+
+def _operations_path(path: str) -> str:
     """The operations that a count of failures is a share of: those of its own group."""
     groups = path.split(".")[:-1]
     if groups and groups[-1] == "outcomes":
         groups.pop()
-    return summary_value(summary, ".".join([*groups, "operations"]))
+    return ".".join([*groups, "operations"])
+
+
+def _share_of(summary: Mapping[str, Any], path: str) -> float | None:
+    try:
+        return summary_value(summary, _operations_path(path))
+    except UsageError:
+        return None
 
 
 def _why_unknown(summary: Mapping[str, Any], path: str) -> str:

@@ -22,6 +22,11 @@ __all__ = ["memory_template", "resources_template"]
 
 _ESTIMATE = dict.fromkeys(("estimate", "low", "high"))
 _TIERS = ("stm", "im", "ltm")
+_CHECKED = {
+    "load": {"memories": 1, "duration_s": 1.0, "stored": 0, "unstored": 0, "failed": 0},
+    "retrieved": dict.fromkeys(("count", "missing", "altered"), 0),
+    "searched": dict.fromkeys(("count", "short"), 0),
+}
 _COST = dict.fromkeys(("cpu_us", "memory_bytes", "disk_bytes"))
 
 
@@ -29,7 +34,7 @@ def memory_template(volumes: Collection[int]) -> dict[str, Any]:
     """The summary of ``bench memory`` at these volumes."""
     with TemporaryDirectory() as folder:
         directory = BenchDirectory.create(Path(folder) / "bench", "bench-memory")
-        found = {"memories": 1, "tiers": dict.fromkeys(_TIERS, 0)}
+        found = {"memories": 1, "tiers": dict.fromkeys(_TIERS, 0), **_CHECKED}
         step = directory.step("volume-1")
         step.update_status("complete", volume=found)
         template = summarise_memory_scaling(directory.path)

@@ -31,6 +31,7 @@ from tests.harness.driving import command, short_folder
             ["memory", "--volumes", "10", "--threshold", "volumes.20.recall.all>0.9"],
             "did you mean volumes.10.recall.all",
         ),
+        (["memory", "--threshold", "volumes.1000.failed<5%"], "a per cent sign means nothing"),
         (["memory", "--threshold", "volumes.1000.search_latency_ms.p99<5%"], "which is in ms"),
         (["resources", "--threshold", "resources<5"], "is a group of figures"),
     ],
@@ -67,6 +68,7 @@ def test_a_template_has_each_count_and_rate_that_is_asked_for():
     assert not any(path.startswith("rates.") for path in paths)
     paths = set(summary_paths(memory_template([10, 20])))
     assert {"volumes.20.search_latency_ms.p99", "volumes.10.recall.im"} <= paths
+    assert {"volumes.10.retrieved.missing", "volumes.10.load.failed"} <= paths
     assert {"volumes.10.tiers.ltm", "baseline.memory_usage_bytes"} <= paths
     assert "degradation.search.exponent.estimate" in paths
 
