@@ -37,21 +37,25 @@ const plot = (() => {
     return [min / room, max * room];
   }
 
-  // 1, 2, 5 of each power of ten; only powers of ten where those are many.
+  // Round numbers, from powers of ten alone to the finest steps, until there are three of them.
   function logSplits(min, max) {
-    const splits = [];
-    const steps = Math.log10(max / min) > 4 ? [1] : Math.log10(max / min) > 2 ? [1, 3] : [1, 2, 5];
-    for (let power = Math.floor(Math.log10(min)); power <= Math.log10(max); power += 1) {
-      for (const step of steps) {
-        const at = Number(`${step}e${power}`);
-        if (at >= min && at <= max) splits.push(at);
+    const few = [];
+    for (const steps of [[1], [1, 3], [1, 2, 5], [1, 1.5, 2, 3, 5, 7], [1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9]]) {
+      few.length = 0;
+      for (let power = Math.floor(Math.log10(min)); power <= Math.log10(max); power += 1) {
+        for (const step of steps) {
+          const at = Number(`${step}e${power}`);
+          if (at >= min && at <= max) few.push(at);
+        }
       }
+      if (few.length > 2) return few;
     }
-    return splits.length > 1 ? splits : [min, Math.sqrt(min * max), max].map((at) => Number(at.toPrecision(2)));
+    return few.length > 1 ? few : [min, max].map((at) => Number(at.toPrecision(3)));
   }
 
-  function ninesSplits(min, max) {
-    const all = [0, -Math.log10(0.5), 1, 2, 3, 4, 5, 6, 7, 8];
+  function ninesSplits(u, min, max) {
+    const room = (0.3 / (max - min)) * (u.bbox.width / devicePixelRatio) > 64;
+    const all = [...(room ? [0] : []), -Math.log10(0.5), 1, 2, 3, 4, 5, 6, 7, 8];
     return all.filter((at) => at >= min - 1e-9 && at <= max + 1e-9);
   }
 
@@ -98,7 +102,7 @@ const plot = (() => {
       values: (_u, splits) => splits.map((at) => quantities.write(at, xQuantity, true)),
       grid: { show: false },
     };
-    if (spec.xSpacing === "nines") x.splits = (_u, _i, min, max) => ninesSplits(min, max);
+    if (spec.xSpacing === "nines") x.splits = (u, _i, min, max) => ninesSplits(u, min, max);
     if (spec.xSpacing === "log") x.splits = (_u, _i, min, max) => logSplits(min, max);
     if (spec.xSpacing !== "linear") x.filter = (_u, splits) => splits;
     const y = {
