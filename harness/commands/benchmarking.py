@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,7 +70,10 @@ def measure_in_steps(  # noqa: PLR0913 - what a benchmark is made of, each by it
     directory = reopened or BenchDirectory.create(out, command)
     host = host_facts()
     versions = {"harness": harness.__version__, **host["packages"]}
-    directory.describe(hosts=[host], versions=versions, commit=harness_commit(), **settings)
+    directory.describe(
+        hosts=[host], versions=versions, commit=harness_commit(), arguments=sys.argv[1:]
+    )
+    directory.describe(**settings)
     stop = StopRequest()
     try:
         with stop_on_signals(stop), live_view() as view:

@@ -54,7 +54,7 @@ def bench_report(reader: BenchReader) -> Report:
     """Lay out all that is known of a benchmark; one that was killed, as far as it came."""
     summary = _summary(reader)
     run = reader.run
-    steady = steady_run(reader)
+    steady = steady_run(reader, summary)
     sections = [
         thresholds_section(summary),
         *capacity_sections(summary),

@@ -17,7 +17,7 @@ from harness.errors import RunDirectoryError
 from harness.report import figures
 from harness.report.distributions import nines_scale, percentile_curve
 from harness.report.document import Cell, Chart, Link, Section, Series, Table
-from harness.report.fields import groups, number, sized_groups, text
+from harness.report.fields import group, groups, number, sized_groups, text
 from harness.report.quantities import figure
 from harness.report.run_data import RunData, read_run
 
@@ -79,13 +79,13 @@ def _step_data(reader: BenchReader, path: str) -> RunData | None:
         return None
 
 
-def steady_run(reader: BenchReader) -> RunData | None:
+def steady_run(reader: BenchReader, summary: Summary) -> RunData | None:
     """The one run of a steady load, whose rows and samples its report shows."""
-    names = _step_names(reader)
-    if text(reader.run, "command") != "bench-resources" or not names:
-        return None
-    rates = [name for name in names if name.startswith("rate-")]
-    return _step_data(reader, f"{STEPS_FOLDER}/{(rates or names)[0]}") if len(rates) < 2 else None
+    named = text(group(summary, "resources"), "step")
+    if named:
+        return _step_data(reader, named)
+    rates = [name for name in _step_names(reader) if name.startswith("rate-")]
+    return _step_data(reader, f"{STEPS_FOLDER}/{rates[0]}") if len(rates) == 1 else None
 
 
 def _step_names(reader: BenchReader) -> list[str]:

@@ -75,13 +75,23 @@ def text(document: object, *path: str) -> str:
     return plain(found)[:TEXT_CHARACTERS_MAX] if isinstance(found, str) else ""
 
 
-def sized_groups(document: object, *path: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """The mappings whose keys are whole numbers (``counts``, ``volumes``), the smallest first."""
+def sized_groups(document: object, *path: str) -> Iterator[tuple[float, Mapping[str, Any]]]:
+    """The mappings whose keys are numbers (``counts``, ``volumes``, ``rates``), smallest first.
+
+    Whole numbers are ints; keys of another form, and beyond 15 characters, are left out.
+    """
     found = group(document, *path)
-    keys = [key for key in found if key.isascii() and key.isdigit() and len(key) < 16]
-    for key in sorted(keys, key=int):
-        if isinstance(found[key], Mapping):
-            yield int(key), found[key]
+    sized = [(_size(key), inner) for key, inner in found.items() if isinstance(inner, Mapping)]
+    yield from sorted(
+        ((size, inner) for size, inner in sized if size is not None), key=lambda one: one[0]
+    )
+
+
+def _size(key: str) -> float | None:
+    digits = key.replace(".", "", 1)
+    if not (digits.isascii() and digits.isdigit() and len(key) < 16):
+        return None
+    return int(key) if key.isdigit() else float(key)
 
 
 def verdicts_of(summary: object) -> list[Verdict]:

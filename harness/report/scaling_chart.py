@@ -13,7 +13,7 @@ from harness.report.fields import group, groups, number, sized_groups
 __all__ = ["operations_a_second", "throughput_chart"]
 
 Summary = Mapping[str, Any]
-Counts = Sequence[tuple[int, Summary]]
+Counts = Sequence[tuple[float, Summary]]
 
 # The ideal line leaves the picture above this many times what was reached.
 _HEADROOM = 1.35
@@ -29,14 +29,14 @@ def throughput_chart(summary: Summary, counts: Counts) -> Chart:
     points = [(number(one, "agents"), one) for one in groups(summary, "scaling", "points")]
     measured = {int(size): group(one, "ops_s") for size, one in points if size is not None}
     for size, found in counts:
-        measured.setdefault(size, {"estimate": operations_a_second(found)})
+        measured.setdefault(int(size), {"estimate": operations_a_second(found)})
     curve = [
         one
         for one in groups(summary, "scaling", "usl", "curve")
         if number(one, "agents") is not None and number(one, "ops_s") is not None
     ]
     threads = {
-        size: {"estimate": operations_a_second(found)}
+        int(size): {"estimate": operations_a_second(found)}
         for size, found in sized_groups(summary, "threads")
     }
     on_curve = (number(one, "agents") or 0.0 for one in curve)

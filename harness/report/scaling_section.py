@@ -63,7 +63,7 @@ def scaling_sections(summary: Summary) -> list[Section]:
     return [section for section in sections if section.blocks]
 
 
-Counts = Sequence[tuple[int, Summary]]
+Counts = Sequence[tuple[float, Summary]]
 
 
 def _throughput(summary: Summary, counts: Counts) -> Section:
@@ -174,7 +174,7 @@ def _repeats_table(counts: Counts) -> Table | None:
     return Table(title="Repeats", columns=columns, rows=rows, folded=True) if rows else None
 
 
-def _repeat(size: int, found: Summary) -> list[Cell]:
+def _repeat(size: float, found: Summary) -> list[Cell]:
     return [
         text(found, "step"),
         figure(size, "count"),
@@ -248,7 +248,7 @@ def _time(counts: Counts) -> Section:
     return Section("parts", "Where the time goes", "", blocks)
 
 
-def _agents(size: int) -> str:
+def _agents(size: float) -> str:
     return "1 agent" if size == 1 else f"{size:,} agents"
 
 

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.report.document import Block, Cell, Chart, Facts, Quantity, Section, Series, Table
+from harness.report.document import (
+    Block,
+    Cell,
+    Chart,
+    Facts,
+    Figure,
+    Note,
+    Quantity,
+    Section,
+    Series,
+    Table,
+)
 from harness.report.fields import group, groups, number, sized_groups, text
 from harness.report.figures import plain
 from harness.report.leak_section import leak_section
@@ -28,6 +39,12 @@ _FIGURES: tuple[tuple[str, str, Quantity], ...] = (
     ("late_operations", "late operations", "count"),
     ("dropped_operations", "dropped operations", "count"),
     ("lag_p99_ms", "schedule lag, p99", "milliseconds"),
+)
+# Figures of a cost, what makes them of their quantity, and that.
+_COSTS: tuple[tuple[str, float, Quantity], ...] = (
+    ("cpu_us", 1e-3, "milliseconds"),
+    ("memory_bytes", 1.0, "bytes"),
+    ("disk_bytes", 1.0, "bytes"),
 )
 _SERIES_MAX = 10
 
@@ -58,9 +75,23 @@ def _utilization(used: Summary, with_series: bool) -> Section:
         if number(used, key) is not None
     ]
     blocks: list[Block] = [Facts("Figures", pairs)] if pairs else []
+    sentences = [text(used, name, "sentence") for name in ("nearest", "stalls", "steady")]
+    blocks += [Note(sentence) for sentence in sentences if sentence]
+    if uses := _uses(used):
+        blocks.append(uses)
     if with_series:
         blocks += _series_charts(used)
     return Section("utilization", "A steady load", text(used, "limit", "sentence"), blocks)
+
+
+def _uses(used: Summary) -> Table | None:
+    """How near each resource was to its limit, the nearest first."""
+    rows: list[list[Cell]] = [
+        [text(one, "resource"), figure(number(one, "used_ratio"), "ratio")]
+        for one in groups(used, "nearest", "uses")
+    ]
+    columns = ["resource", "used"]
+    return Table(title="How near to its limit", columns=columns, rows=rows) if rows else None
 
 
 def _series_charts(used: Summary) -> list[Block]:
@@ -132,29 +163,36 @@ def _by_role(entries: Sequence[Summary], name: str) -> list[Series]:
 
 
 def _costs(used: Summary) -> Section:
-    names: tuple[tuple[str, Callable[[float], float], Quantity], ...] = (
-        ("cpu_us", lambda value: value / 1e3, "milliseconds"),
-        ("memory_bytes", lambda value: value, "bytes"),
-        ("disk_bytes", lambda value: value, "bytes"),
-    )
     rows: list[list[Cell]] = []
     for operation in OPERATIONS:
         found = group(used, "costs", operation)
         if not found:
             continue
         cells: list[Cell] = [operation]
-        for key, scaled, quantity in names:
-            value = number(found, key)
-            cells.append(figure(None if value is None else scaled(value), quantity))
+        for key, scale, quantity in _COSTS:
+            cells.append(_scaled(number(found, key), scale, quantity))
+            interval = group(found, "intervals", key)
+            low, high = number(interval, "low"), number(interval, "high")
+            known = low is not None and high is not None
+            ends = [_scaled(one, scale, quantity).shown for one in (low, high)]
+            cells.append(" to ".join(ends) if known else "-")
         rows.append(cells)
-    columns = ["operation", "CPU time", "memory kept", "disk written"]
-    blocks: list[Block] = (
-        [Table(title="Cost of one operation", columns=columns, rows=rows)] if rows else []
-    )
+    columns = ["operation"]
+    for words in ("CPU time", "memory kept", "disk written"):
+        columns += [words, "95% interval"]
+    caption = "Beyond what an idle store takes; - where the interval has 0 in it."
+    blocks: list[Block] = []
+    if rows:
+        table = Table(title="Cost of one operation", columns=columns, rows=rows, caption=caption)
+        blocks.append(table)
     return Section("costs", "What an operation costs", "", blocks)
 
 
-def _rates(rates: Sequence[tuple[int, Summary]]) -> Section:
+def _scaled(value: float | None, scale: float, quantity: Quantity) -> Figure:
+    return figure(None if value is None else value * scale, quantity)
+
+
+def _rates(rates: Sequence[tuple[float, Summary]]) -> Section:
     if not rates:
         return Section("rates", "Against the rate", "", [])
     x = [size for size, _ in rates]

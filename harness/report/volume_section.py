@@ -15,7 +15,7 @@ from harness.report.quantities import exponent, figure
 __all__ = ["volume_sections"]
 
 Summary = Mapping[str, Any]
-Volumes = Sequence[tuple[int, Summary]]
+Volumes = Sequence[tuple[float, Summary]]
 
 _OPERATIONS = ("store", "retrieve", "search", "cross_tier")
 _WORDS = {
@@ -62,7 +62,7 @@ def _degradation_chart(name: str, found: Summary, volumes: Volumes) -> Chart | N
     }
     for size, volume in volumes:
         service = number(volume, "service", name, "p50")
-        points.setdefault(size, (service, number(volume, f"{name}_latency_ms", "p50")))
+        points.setdefault(int(size), (service, number(volume, f"{name}_latency_ms", "p50")))
     fit = sorted(
         (at, ms)
         for one in groups(found, "fit")

@@ -192,7 +192,9 @@ def resources_summary(words: str = "") -> dict[str, Any]:
         for second in range(300)
     ]
     leaks = [_leak(f"shard 0{words}", 18_000.0, "leak"), _leak("cohort 0", 10.0, "no leak")]
-    costs = {"cpu_us": 900.0, "memory_bytes": 410.0, "disk_bytes": 690.0}
+    interval = {"estimate": 900.0, "low": 700.0, "high": 1_100.0}
+    costs = {"cpu_us": 900.0, "memory_bytes": None, "disk_bytes": 690.0}
+    costs |= {"intervals": dict.fromkeys(costs, interval)}
     return {
         "bench": "resources",
         "resources": _utilization(100.0) | {
@@ -200,8 +202,13 @@ def resources_summary(words: str = "") -> dict[str, Any]:
             "costs": dict.fromkeys(("store", "retrieve", "search"), costs),
             "leaks": leaks,
             "limit": {"kind": "schedule", "sentence": "The schedule limited the run."},
+            "step": "steps/rate-100",
+            "nearest": {
+                "sentence": "Nearest to its limit is a shard, 12% used.",
+                "uses": [{"resource": "the busiest shard", "used_ratio": 0.12}],
+            },
         },
-        "rates": {str(rate): _utilization(rate) for rate in (10, 100, 1000)},
+        "rates": {str(rate): _utilization(rate) for rate in (0.5, 10, 100)},
         "verdicts": [
             {"name": "leaks", "verdict": "failed", "sentence": f"shard 0 leaks{words}."},
         ],
