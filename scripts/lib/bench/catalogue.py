@@ -42,6 +42,12 @@ def _many(sizes: Sizes) -> list[str]:
     return ["--agents", f"{sizes.many_agents}", "--rounds", "1"]
 
 
+def _paced(sizes: Sizes) -> list[str]:
+    """A light load, long enough that the ticks of CPU time do not matter."""
+    rate, duration_s = f"{sizes.paced_rate}", f"{sizes.paced_s}"
+    return ["--agents", "10", "--rate", rate, "--duration", duration_s, "--preload", "1000"]
+
+
 # In the order in which a repeat makes them; every second repeat goes backwards. What is compared
 # stands side by side.
 MEASUREMENTS: dict[str, Measure] = {
@@ -51,6 +57,7 @@ MEASUREMENTS: dict[str, Measure] = {
     "standard": _Run(_standard),
     "unrecorded": _Run(lambda sizes: _standard(sizes, "--record", "off")),
     "many": _Run(_many, watch_memory=True),
+    "paced": _Run(_paced),
     "calls": calls,
     "single-stores": single_stores,
     "batches": batches,
@@ -67,6 +74,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "recording": ("standard", "unrecorded"),
     "many-agents": ("standard", "many"),
     "script-run": ("script",),
+    "sampling": ("paced",),
 }
 
 
@@ -214,5 +222,12 @@ def _whole_runs(sizes: Sizes) -> list[FigureSpec]:
             unit="s",
             value=number("script", "elapsed_s"),
             goal=Goal(most=12),
+        ),
+        FigureSpec(
+            row="sampling",
+            title=f"CPU of the sampler's process, {sizes.paced_rate} operations/s",
+            unit="% of a core",
+            value=number("paced", "sampler_cpu_percent"),
+            goal=Goal(most=3),
         ),
     ]

@@ -131,6 +131,8 @@ def _numbers(summary: dict[str, Any], run: dict[str, Any]) -> dict[str, float]:
         "cohort_ops_s": summary["operations"] / lived_s if lived_s else None,
         "in_flight_max": summary["agents"]["in_flight_max"],
     }
+    # None where the run was too short for a sample
+    numbers["sampler_cpu_percent"] = summary["resources"]["sampler"]["process_cpu_percent_max"]
     cpu = summary["cpu_us_per_operation"]
     numbers |= {f"cpu_us_{role}": value for role, value in cpu.items()}
     return {name: float(value) for name, value in numbers.items() if value is not None}

@@ -30,3 +30,5 @@ class Sizes:
     embedded_rounds: int = size(20, "rounds of each")
     single_stores: int = size(1_000, "stores, and bare puts, in a slice of the fsync rows")
     batch_rounds: int = size(20, f"rounds of each of {BATCH_OPERATIONS} agents in batches")
+    paced_rate: int = size(100, "operations a second of the paced run")
+    paced_s: int = size(20, "seconds of it")
