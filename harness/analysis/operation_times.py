@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -91,7 +92,7 @@ def read_operation_times(reader: RunReader) -> OperationTimes:
         measured = _codes(rows, "phase") == PHASES.index("measure")
         for name, values in _of_file(metadata, rows).items():
             parts[name].append(values[measured])
-    found = {
+    found: dict[str, Any] = {
         name: np.concatenate([np.empty(0, kind), *parts[name]]) for name, kind in _KINDS.items()
     }
     begin_ns, end_ns = _phase(reader, starts_ns, found["finished_ns"])

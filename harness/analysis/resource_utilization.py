@@ -33,7 +33,13 @@ from harness.benchmarks.bench_directory import BenchReader, open_bench
 from harness.rundir_reader import RunReader
 from harness.schema import OPERATIONS, SCHEMA_VERSION
 
-__all__ = ["COST_STEP", "IDLE_STEP", "LATE_MS", "RATE_STEP", "summarise_resources"]
+__all__ = [
+    "COST_STEP",
+    "IDLE_STEP",
+    "LATE_MS",
+    "RATE_STEP",
+    "summarise_resources",
+]
 
 RATE_STEP = "rate-"
 COST_STEP = "cost-"
@@ -94,14 +100,25 @@ def _summary(reader: RunReader) -> Figures:
 def _figures(reader: RunReader) -> Figures:
     """The figures of one rate."""
     summary, times, processes, nodes = _read(reader)
-    efficiency = summary["efficiency"]
+    head: Figures = {"step": f"steps/{reader.path.name}", "status": reader.run.get("status")}
+    return {
+        **head,
+        **_load_figures(summary, times),
+        "stalls": find_stalls(times, reader.loadgen(), in_process=_in_process(reader)),
+        "sampling_core_ratio": _sampling(reader.run),
+        "leaks": run_leaks(reader),
+        "time_series": time_series(times, processes, nodes),
+        "nodes": series_by_node(times, processes, nodes),
+    }
+
+
+def _load_figures(summary: Figures, times: OperationTimes) -> Figures:
+    """What was offered, what came of it, and what it took."""
+    efficiency, schedule = summary["efficiency"], summary["schedule"]
     per_mib = efficiency["operations_per_mib"]
-    offered = summary["schedule"]["offered_rate_ops_s"]
     uses = resource_uses(summary, times)
     return {
-        "step": f"steps/{reader.path.name}",
-        "status": reader.run.get("status"),
-        "offered_rate_ops_per_second": offered,
+        "offered_rate_ops_per_second": schedule["offered_rate_ops_s"],
         "actual_rate_ops_per_second": _actual_rate(times),
         "operations": summary["operations"],
         "failed": summary["failed"],
@@ -114,17 +131,13 @@ def _figures(reader: RunReader) -> Figures:
         "cpu_us_per_operation": summary["cpu_us_per_operation"],
         "late_operations": int(np.count_nonzero(~times.dropped & (times.lag_ns > LATE_MS * 1e6))),
         "dropped_operations": int(np.count_nonzero(times.dropped)),
-        "lag_p50_ms": summary["schedule"]["lag_p50_ms"],
-        "lag_p99_ms": summary["schedule"]["lag_p99_ms"],
-        "lag_max_ms": summary["schedule"]["lag_max_ms"],
+        **{name: schedule[name] for name in ("lag_p50_ms", "lag_p99_ms", "lag_max_ms")},
         "steady": summary.get("steady"),
-        "stalls": find_stalls(times, reader.loadgen(), in_process=_in_process(reader)),
         "limit": summary["limit"],
-        "nearest": {"sentence": nearest_sentence(uses, offered), "uses": uses},
-        "leaks": run_leaks(reader),
-        "sampling_core_ratio": _sampling(reader, times),
-        "time_series": time_series(times, processes, nodes),
-        "nodes": series_by_node(times, processes, nodes),
+        "nearest": {
+            "sentence": nearest_sentence(uses, schedule["offered_rate_ops_s"]),
+            "uses": uses,
+        },
     }
 
 
@@ -150,13 +163,14 @@ def _actual_rate(times: OperationTimes) -> float | None:
     return float(np.count_nonzero(times.succeeded)) / times.duration_s
 
 
-def _sampling(reader: RunReader, times: OperationTimes) -> float | None:
-    """What the dearest sampler took of a core while the operations were measured."""
-    samplers = reader.run.get("samplers")
+def _sampling(run: Mapping[str, Any]) -> float | None:
+    """What the dearest sampler took of a core, by the CPU time of its sampling thread."""
+    samplers, plan = run.get("samplers"), run.get("plan")
+    interval_s = plan.get("sample_interval_s") if isinstance(plan, Mapping) else None
     costs = [
-        one["cpu_s"] / (one["samples"] * reader.run["plan"]["sample_interval_s"])
+        one["cpu_s"] / (one["samples"] * interval_s)
         for one in (samplers if isinstance(samplers, list) else [])
-        if one.get("samples") and times.duration_s > 0
+        if one.get("samples") and interval_s
     ]
     return max(costs, default=None)
 

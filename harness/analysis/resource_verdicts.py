@@ -14,6 +14,8 @@ _SAID_OF_ALL = frozenset({"limit"})
 # What a step of the costs says of itself beyond these does not matter: it is short, and idle.
 _OF_COST_STEPS = frozenset({"validity", "completion", "failures", "damaged_files"})
 _COST = "cost-"
+# Response times count from when operations were due, so that a few late ones do no harm.
+LATE_RATIO_MAX = 0.05
 
 
 def resource_verdicts(
@@ -36,7 +38,7 @@ def resource_verdicts(
         sentence = "No step of the benchmark was measured."
         found["completion"] = _verdict("completion", "failed", sentence)
     if rates:
-        verdicts = [_schedule(rates), _stalls(rates), *_leaks(rates), _limit(rates)]
+        verdicts = [_schedule(rates), _stalls(rates), _leaks(rates), _limit(rates)]
         found |= {one["name"]: one for one in verdicts}
     return sorted(found.values(), key=lambda one: VERDICTS.index(one["verdict"]))
 
@@ -67,22 +69,29 @@ def _rank(one: Mapping[str, str]) -> int:
 
 
 def _schedule(rates: Mapping[str, Mapping[str, Any]]) -> Verdict:
-    """Whether what was offered was carried, and on time."""
-    short = [one for one in rates.values() if one["limit"]["kind"] != "schedule"]
-    dropped = [one for one in rates.values() if one["dropped_operations"]]
-    worst = (short or dropped or list(rates.values()))[-1]
-    operations = max(worst["operations"], 1)
+    """Whether what was offered was carried, and on time: of the first rate where it was not."""
+    short = [one for one in rates.values() if not _is_carried(one)]
+    late = [one for one in rates.values() if _late_ratio(one) > LATE_RATIO_MAX]
+    worst = (short or late or list(rates.values())[-1:])[0]
     offered = _rate(worst["offered_rate_ops_per_second"])
     actual = _rate(worst["actual_rate_ops_per_second"])
-    late = (
-        f"{worst['late_operations'] / operations:.1%} of the operations were issued late, and "
+    lateness = (
+        f"{_late_ratio(worst):.1%} of the operations were issued late, and "
         f"{worst['dropped_operations']:,} were dropped unsent"
     )
-    if short or dropped:
-        sentence = f"Of {offered} operations/s {actual} succeeded; {late}."
+    if short:
+        sentence = f"Of {offered} operations/s {actual} succeeded; {lateness}."
         return _verdict("schedule", "warning", sentence)
-    sentence = f"The offered {offered} operations/s were carried ({actual}); {late}."
-    return _verdict("schedule", "ok", sentence)
+    sentence = f"The offered {offered} operations/s were carried ({actual}); {lateness}."
+    return _verdict("schedule", "warning" if late else "ok", sentence)
+
+
+def _is_carried(one: Mapping[str, Any]) -> bool:
+    return one["limit"]["kind"] == "schedule" and not one["dropped_operations"]
+
+
+def _late_ratio(one: Mapping[str, Any]) -> float:
+    return float(one["late_operations"] / max(one["operations"], 1))
 
 
 def _stalls(rates: Mapping[str, Mapping[str, Any]]) -> Verdict:
@@ -94,23 +103,32 @@ def _stalls(rates: Mapping[str, Mapping[str, Any]]) -> Verdict:
     return _verdict("stalls", "ok", last["stalls"]["sentence"])
 
 
-def _leaks(rates: Mapping[str, Mapping[str, Any]]) -> list[Verdict]:
-    """One verdict on all processes: those that leak, by name."""
-    judged = [(rate, leak) for rate, one in rates.items() for leak in one.get("leaks") or []]
-    if not judged:
-        return []
-    leaking = [(rate, leak) for rate, leak in judged if leak["verdict"] == "leak"]
-    if leaking:
-        parts = [f"{leak['process']}: {leak['sentence']}" for _, leak in leaking[:3]]
-        more = f" And {len(leaking) - 3} more." if leaking[3:] else ""
-        return [_verdict("leaks", "warning", _at(leaking[0][0], " ".join(parts) + more, rates))]
-    unsure = [leak for _, leak in judged if leak["verdict"] != "no leak"]
-    if unsure:
-        names = ", ".join(dict.fromkeys(leak["process"] for leak in unsure[:3]))
-        sentence = f"Whether {names} leaks cannot be told. {unsure[0]['sentence']}"
-        return [_verdict("leaks", "warning", sentence)]
-    processes = len({leak["process"] for _, leak in judged})
-    return [_verdict("leaks", "ok", f"No leak in the memory of any of {processes} processes.")]
+def _leaks(rates: Mapping[str, Mapping[str, Any]]) -> Verdict:
+    """The first rate at which a process leaks, or what is known of most processes."""
+    for rate, one in rates.items():
+        leaking = [leak for leak in one["leaks"] if leak["verdict"] == "leak"]
+        if leaking:
+            words = leaking[0]["sentence"].removeprefix("Leak: ")
+            more = f" {len(leaking) - 1} more leak." if leaking[1:] else ""
+            sentence = f"{leaking[0]['process']} leaks: {words}{more}"
+            return _verdict("leaks", "warning", _at(rate, sentence, rates))
+    told = min((one["leaks"] for one in rates.values()), key=lambda leaks: len(_unclear(leaks)))
+    unclear = _unclear(told)
+    if not told:
+        sentence = "No process was sampled, so no leak could be seen."
+    elif not unclear:
+        sentence = f"No leak in the memory of any of {len(told)} processes."
+    else:
+        words = unclear[0]["sentence"].removeprefix("Too little data: ")
+        sentence = (
+            f"No leak was found, but for {len(unclear)} of {len(told)} processes there is too "
+            f"little data; {unclear[0]['process']}: {words}"
+        )
+    return _verdict("leaks", "ok", sentence)
+
+
+def _unclear(leaks: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [leak for leak in leaks if leak["verdict"] not in {"leak", "no leak"}]
 
 
 def _limit(rates: Mapping[str, Mapping[str, Any]]) -> Verdict:

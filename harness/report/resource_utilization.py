@@ -51,8 +51,9 @@ def render_resources(summary: Mapping[str, Any]) -> RenderableType:
         blocks += [Text(), *over_time]
     if found["costs"]:
         blocks += [Text(), _costs(found["costs"]), *_costs_note(found["costs"])]
-    if found.get("leaks"):
-        blocks += [Text(), _leaks(found["leaks"])]
+    judged = [one for one in found["leaks"] if one["slope_bytes_s"]["estimate"] is not None]
+    if judged:
+        blocks += [Text(), _leaks(judged)]
     return Group(*blocks)
 
 
@@ -126,7 +127,8 @@ def _over_time(found: Mapping[str, Any]) -> Iterator[Text]:
     if len(series) < 2:
         return
     offered = figures.rate(found["offered_rate_ops_per_second"])
-    yield Text(f" over {figures.span(series[-1]['t_s'])} at {offered} operations/s", "dim")
+    length_s = series[-1]["t_s"] + series[1]["t_s"] - series[0]["t_s"]
+    yield Text(f" over {figures.span(length_s)} at {offered} operations/s", "dim")
     lines: list[tuple[str, list[float | None], Callable[[float | None], str]]]
     lines = [("operations/s", [one["ops_s"] for one in series], figures.rate)]
     if found["status"] != "invalid":
@@ -197,7 +199,7 @@ def _costs_note(costs: Mapping[str, Mapping[str, Any]]) -> Iterator[Padding]:
 
 
 def _leaks(leaks: Sequence[Mapping[str, Any]]) -> Grid:
-    """One row a process, those of our own that hold most first in their given order."""
+    """One row a process: what its memory grew by beyond what was stored, with the interval."""
 
     def per_minute(value: float | None) -> str:
         if value is None:
@@ -218,17 +220,17 @@ def _leaks(leaks: Sequence[Mapping[str, Any]]) -> Grid:
             Column(
                 heading="slope",
                 cells=[per_minute(one["estimate"]) for one in slopes],
-                group="unexplained, MiB/min",
+                group="MiB a minute",
             ),
             Column(
                 heading="low",
                 cells=[per_minute(one["low"]) for one in slopes],
-                group="unexplained, MiB/min",
+                group="MiB a minute",
             ),
             Column(
                 heading="high",
                 cells=[per_minute(one["high"]) for one in slopes],
-                group="unexplained, MiB/min",
+                group="MiB a minute",
             ),
             Column(
                 heading="explained",

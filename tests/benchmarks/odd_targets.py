@@ -19,7 +19,7 @@ STALL_EVERY_S = 2.0
 
 def leak_bytes(shard: int) -> int:
     """What a batch leaves behind: nothing in shard 0, twice as much in each after shard 1."""
-    return 0 if shard == 0 else 4_096 * 2**shard
+    return 0 if shard == 0 else 1_024 * 2**shard
 
 
 class LeakingShard(NoopShard):

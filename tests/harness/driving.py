@@ -43,7 +43,11 @@ def short_folder() -> Iterator[Path]:
 
 
 def command(
-    *arguments: object, temp: Path, cwd: Path | None = None, **settings: str
+    *arguments: object,
+    temp: Path,
+    cwd: Path | None = None,
+    patience_s: float = PATIENCE_S,
+    **settings: str,
 ) -> subprocess.CompletedProcess[str]:
     """Run ``harness`` with these arguments, and settings of the environment, to its end."""
     return subprocess.run(
@@ -54,7 +58,7 @@ def command(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=PATIENCE_S,
+        timeout=patience_s,
     )
 
 

@@ -30,6 +30,11 @@ _LEAK = {
     "sentence": "It leaks.",
     "trend": [],
 }
+_UNKNOWN = {
+    **_LEAK,
+    "process": "sampler",
+    "slope_bytes_s": {"estimate": None, "low": None, "high": None},
+}
 _FIGURES = {
     "status": "complete",
     "offered_rate_ops_per_second": 100.0,
@@ -55,7 +60,7 @@ _FIGURES = {
         for second in range(300)
     ],
     "costs": {"store": _COST, "retrieve": _COST, "search": _COST},
-    "leaks": [_LEAK, {**_LEAK, "process": "sampler 0", "verdict": "too little data"}],
+    "leaks": [_LEAK, {**_LEAK, "process": "shard 1", "verdict": "too little data"}, _UNKNOWN],
 }
 _SUMMARY = {
     "bench": "resources",
@@ -87,6 +92,8 @@ def test_the_figures_are_there():
     assert "100 to 102" in text
     assert "2.00" in text  # MiB a minute
     assert "too little data" in text
+    assert "sampler" not in text  # nothing is known of it but that
+    assert "over 5 min 00 s" in text
 
 
 def test_what_is_asked_is_answered_though_all_is_well():
