@@ -33,13 +33,7 @@ from harness.benchmarks.bench_directory import BenchReader, open_bench
 from harness.rundir_reader import RunReader
 from harness.schema import OPERATIONS, SCHEMA_VERSION
 
-__all__ = [
-    "COST_STEP",
-    "IDLE_STEP",
-    "LATE_MS",
-    "RATE_STEP",
-    "summarise_resources",
-]
+__all__ = ["COST_STEP", "IDLE_STEP", "LATE_MS", "RATE_STEP", "summarise_resources"]
 
 RATE_STEP = "rate-"
 COST_STEP = "cost-"
