@@ -11,7 +11,6 @@ from harness.report.document import (
     Chart,
     Facts,
     Figure,
-    Note,
     Quantity,
     Section,
     Series,
@@ -75,8 +74,6 @@ def _utilization(used: Summary, with_series: bool) -> Section:
         if number(used, key) is not None
     ]
     blocks: list[Block] = [Facts("Figures", pairs)] if pairs else []
-    sentences = [text(used, name, "sentence") for name in ("nearest", "stalls", "steady")]
-    blocks += [Note(sentence) for sentence in sentences if sentence]
     if uses := _uses(used):
         blocks.append(uses)
     if with_series:
@@ -91,7 +88,8 @@ def _uses(used: Summary) -> Table | None:
         for one in groups(used, "nearest", "uses")
     ]
     columns = ["resource", "used"]
-    return Table(title="How near to its limit", columns=columns, rows=rows) if rows else None
+    title, caption = "How near to its limit", text(used, "nearest", "sentence")
+    return Table(title=title, columns=columns, rows=rows, caption=caption) if rows else None
 
 
 def _series_charts(used: Summary) -> list[Block]:
