@@ -34,6 +34,13 @@ PROBED = ("store", "retrieve", "search", "cross_tier")
 BLOCKS = 5
 _FEWEST_IN_BLOCK = 5
 _TIERS = ("all", "stm", "im", "ltm")
+# What a volume that was not measured has no names of.
+_UNKNOWN_CHECKS = {
+    "load": dict.fromkeys(("memories", "duration_s", "stored", "unstored", "failed")),
+    "retrieved": dict.fromkeys(("count", "missing", "altered")),
+    "searched": dict.fromkeys(("count", "short")),
+}
+_UNKNOWN_EXPONENT = {"exponent": dict.fromkeys(("estimate", "low", "high"))}
 
 Times = npt.NDArray[np.int64]
 Figures = dict[str, Any]
@@ -97,12 +104,13 @@ def summarise_memory_scaling(path: Path) -> Figures:
 def memory_template(volumes: Iterable[int]) -> Figures:
     """Give a summary with every path that one of these volumes has, and no figure."""
     figures = _volume(None, {}, _no_rows(), "") | {"memory_bytes_per_memory": None}
-    unknown = {**fit_degradation([], []).summary(), "points": []}
+    unknown = {**fit_degradation([], []).summary(), "points": []} | _UNKNOWN_EXPONENT
     return {
         "duration_s": None,
         "baseline": {"memory_usage_bytes": None, "disk_usage_bytes": None},
         "volumes": {
-            str(volume): figures | {"tiers": dict.fromkeys(_TIERS[1:])} for volume in volumes
+            str(volume): figures | {"tiers": dict.fromkeys(_TIERS[1:])} | _UNKNOWN_CHECKS
+            for volume in volumes
         },
         "degradation": dict.fromkeys(PROBED, unknown),
     }

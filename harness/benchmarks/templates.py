@@ -12,37 +12,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from harness.analysis.memory_scaling import PROBED, summarise_memory_scaling
 from harness.analysis.resource_utilization import summarise_resources
 from harness.benchmarks.bench_directory import BenchDirectory
 from harness.benchmarks.resource_utilization import rate_name
 from harness.schema import OPERATIONS
 
-__all__ = ["memory_template", "resources_template"]
+__all__ = ["resources_template"]
 
-_ESTIMATE = dict.fromkeys(("estimate", "low", "high"))
-_TIERS = ("stm", "im", "ltm")
-_CHECKED = {
-    "load": {"memories": 1, "duration_s": 1.0, "stored": 0, "unstored": 0, "failed": 0},
-    "retrieved": dict.fromkeys(("count", "missing", "altered"), 0),
-    "searched": dict.fromkeys(("count", "short"), 0),
-}
 _COST = dict.fromkeys(("cpu_us", "memory_bytes", "disk_bytes"))
-
-
-def memory_template(volumes: Collection[int]) -> dict[str, Any]:
-    """The summary of ``bench memory`` at these volumes."""
-    with TemporaryDirectory() as folder:
-        directory = BenchDirectory.create(Path(folder) / "bench", "bench-memory")
-        found = {"memories": 1, "tiers": dict.fromkeys(_TIERS, 0), **_CHECKED}
-        step = directory.step("volume-1")
-        step.update_status("complete", volume=found)
-        template = summarise_memory_scaling(directory.path)
-    of_volume = template["volumes"]["1"]
-    template["volumes"] = {str(volume): of_volume for volume in volumes}
-    for name in PROBED:
-        template["degradation"][name] |= {"exponent": _ESTIMATE}
-    return template
 
 
 def resources_template(rates: Collection[float]) -> dict[str, Any]:

@@ -76,7 +76,6 @@ def memory(
     One agent by default (--agents spreads the memories over more). With --out of a benchmark
     that was stopped it goes on there: volumes that are done are not measured again.
     """
-    judge = Judge.asked(thresholds, junit)
     given = {name: options.pop(name) for name in ("probes", "searches", "k")}
     given = {name: value for name, value in given.items() if value is not None}
     if volumes is not None:
@@ -152,11 +151,9 @@ def _measure(
     set_environment(plan.address)  # Ray reads it when it is imported
     from harness.analysis.memory_scaling import memory_template, summarise_memory_scaling
     from harness.benchmarks.memory_scaling import measure
-    from harness.benchmarks.templates import memory_template
     from harness.report.memory_scaling import render_memory_scaling
     from harness.runner import prepare
 
-    judge.check(memory_template(settings.volumes))
     if reopened is None and out is not None:
         check_out(out)
     prepared = prepare(plan)

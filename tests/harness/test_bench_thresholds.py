@@ -12,8 +12,9 @@ import pytest
 from harness import cli
 from harness.analysis import summary_paths
 from harness.analysis.agent_scaling import agents_template
+from harness.analysis.memory_scaling import memory_template
 from harness.benchmarks import bench
-from harness.benchmarks.templates import memory_template, resources_template
+from harness.benchmarks.templates import resources_template
 from harness.commands.judging import run_template
 from tests.harness.driving import command, short_folder
 
