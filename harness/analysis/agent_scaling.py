@@ -36,6 +36,7 @@ _LAW = {
     **dict.fromkeys(("r_squared", "misfit_ratio")),
 }
 
+_UNKNOWN = {"settled": None, "warmup_s": None}
 _ByCount = dict[int, list[Repeat]]
 
 
@@ -76,7 +77,9 @@ def agents_template(
         counts: of agents.
         threads: the baseline is there too.
     """
-    nothing = Repeat(step="", status="", rounds=0, scalars=dict.fromkeys(SCALARS), summary=run)
+    nothing = Repeat(
+        step="", status="", rounds=0, scalars=dict.fromkeys(SCALARS), summary=run, steady=_UNKNOWN
+    )
     figures = count_figures([nothing]) | {"efficiency": None}
     sections = KINDS if threads else KINDS[:1]
     return {"duration_s": None, "scaling": {"usl": _LAW}} | {

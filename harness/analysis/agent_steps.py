@@ -18,6 +18,7 @@ from typing import Any
 from harness.analysis.resources import NODE, process_figures
 from harness.analysis.rounds import COLUMNS, AgentRows, find_rounds, read_agent_rows
 from harness.analysis.rows import Window
+from harness.analysis.step_steady import STEP_COLUMNS, step_steady
 from harness.analysis.summary import summarise
 from harness.rundir_reader import RunReader
 from harness.schema import OPERATIONS, ROLES
@@ -68,6 +69,7 @@ class Repeat:
         rounds: that all its agents finished.
         scalars: `SCALARS`.
         summary: of its run.
+        steady: whether its throughput and its response times settled.
     """
 
     step: str
@@ -75,6 +77,7 @@ class Repeat:
     rounds: int
     scalars: Mapping[str, float | None]
     summary: Mapping[str, Any]
+    steady: Mapping[str, Any] | None = None
 
     @property
     def ops_s(self) -> float:
@@ -100,6 +103,7 @@ class Repeat:
             "operations": self.summary["operations"],
             "failed": self.summary["failed"],
             "other_cores": self.other_cores,
+            "settled": None if self.steady is None else self.steady["settled"],
             "cpu_count": self.summary["resources"][NODE]["cpu_count"],
             **self.scalars,
         }
@@ -129,6 +133,10 @@ def read_repeat(step: str, reader: RunReader) -> Repeat:
         rounds=rounds.count,
         scalars=scalars,
         summary=summary,
+        # a run is judged by its seconds, of which a step has too few
+        steady=step_steady(reader.operation_batches(STEP_COLUMNS), summary["duration_s"])
+        if summary["duration_s"]
+        else None,
     )
 
 
@@ -154,7 +162,7 @@ def count_figures(repeats: Sequence[Repeat]) -> dict[str, Any]:
     figures |= {part: _latencies([one[part] for one in summaries]) for part in _PARTS}
     usual = sorted(chosen, key=lambda one: one.ops_s)[(len(chosen) - 1) // 2]
     figures["limit"] = usual.summary["limit"]
-    figures["steady"] = usual.summary.get("steady")
+    figures["steady"] = usual.steady
     figures["repeats"] = [one.as_dict() for one in repeats]
     return figures
 

@@ -28,6 +28,7 @@ def agent_verdicts(run: Mapping[str, Any], summary: Mapping[str, Any]) -> list[V
         _failures(summary),
         *_no_rounds(summary),
         *_repeats(summary),
+        *_unsettled(summary),
         *_load_generator(summary),
         *_other_programs(summary),
         *_threads(summary),
@@ -110,6 +111,21 @@ def _repeats(summary: Mapping[str, Any]) -> Iterator[Verdict]:
             f"run is not known; --repeats {FEWEST_REPEATS} tells."
         )
         yield _verdict("repeats", "warning", sentence)
+
+
+def _unsettled(summary: Mapping[str, Any]) -> Iterator[Verdict]:
+    """Counts of which half of the repeats or more never settled: one alone may be a hiccup."""
+    names = []
+    for name, figures in _groups(summary):
+        settled = [one["settled"] for one in figures["repeats"]]
+        if 2 * settled.count(False) >= len(settled):
+            names.append(name)
+    if names:
+        sentence = (
+            f"With {_listed(names)} the store had not settled within a step, so these figures are "
+            "averages over a change; a longer --step-duration tells more."
+        )
+        yield _verdict("steady", "warning", sentence)
 
 
 def _load_generator(summary: Mapping[str, Any]) -> Iterator[Verdict]:

@@ -68,19 +68,24 @@ class Written:
 
 def _write_rows(run: RunDirectory, agents: int, each: int, operation_ns: int, outcome: str) -> None:
     start_ns = np.tile(np.arange(each) * operation_ns, agents)
+    spent_ns = np.full(start_ns.size, operation_ns)
+    _write(run, np.repeat(np.arange(agents), each), start_ns, spent_ns, outcome)
+
+
+def _write(run: RunDirectory, agent: Any, start_ns: Any, operation_ns: Any, outcome: str) -> None:
     count = start_ns.size
     parts = {name: np.zeros(count, np.int64) for name in ("queue_ns", "shard_wait_ns")}
     OpsWriter(LocalSink(run.path), 0, "n", WALL_NS, 0).write(
         {
             "phase": np.ones(count, np.int8),
-            "agent": np.repeat(np.arange(agents), each),
-            "op": np.tile(np.arange(each) % 3, agents).astype(np.int8),
+            "agent": agent,
+            "op": (np.arange(count) % 3).astype(np.int8),
             "shard": np.zeros(count, np.int16),
             "scheduled_ns": start_ns,
             "started_ns": start_ns,
             "finished_ns": start_ns + operation_ns,
-            "transport_ns": np.full(count, operation_ns // 2),
-            "service_ns": np.full(count, operation_ns - operation_ns // 2),
+            "transport_ns": operation_ns // 2,
+            "service_ns": operation_ns - operation_ns // 2,
             "batch_ops": np.ones(count, np.int32),
             "attempts": np.ones(count, np.int16),
             "outcome": np.full(count, OUTCOMES.index(outcome), np.int8),
@@ -233,6 +238,22 @@ def _write_samples(run: RunDirectory, *, cpu_seconds_a_tick: float = 0.1) -> Non
     for stream in (nodes, processes):
         stream.flush()
         stream.end()
+
+
+@pytest.mark.parametrize(("slower", "warned"), [(1, False), (8, True)])
+def test_a_count_that_never_settled_is_named(written: Written, slower: int, warned: bool):
+    """A step whose operations become eight times as slow late is an average over a change."""
+    run = written.bench.step("agents-1-1")
+    run.write_run({"plan": {"target": "memory_core"}, "agents": 1})
+    operation_ns = np.repeat([2 * MS, 2 * slower * MS], [1620, 108])
+    start_ns = np.concatenate([[0], np.cumsum(operation_ns)[:-1]])
+    _write(run, np.zeros(1728, np.int64), start_ns, operation_ns, "ok")
+    run.update_status("complete")
+    run.write_summary(summarise(open_run(run.path)))
+    summary = written.summary()
+    found = [one for one in summary["verdicts"] if one["name"] == "steady"]
+    assert len(found) == warned
+    assert summary["counts"]["1"]["steady"]["settled"] is not warned
 
 
 def test_other_programs_on_the_machine_are_told(written: Written):
