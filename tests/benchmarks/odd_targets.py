@@ -11,7 +11,14 @@ from typing import Any
 from harness.targets.noop import NoopShard, NoopTarget
 from memory_core import MemoryConfig
 
-__all__ = ["STALL_EVERY_S", "STALL_S", "LeakingTarget", "StallingTarget", "leak_bytes"]
+__all__ = [
+    "STALL_EVERY_S",
+    "STALL_S",
+    "LeakingTarget",
+    "SlowTarget",
+    "StallingTarget",
+    "leak_bytes",
+]
 
 STALL_S = 0.5
 STALL_EVERY_S = 2.0
@@ -69,3 +76,21 @@ class StallingTarget(NoopTarget):
 
     def actor_class(self) -> type[Any]:
         return StallingShard
+
+
+class SlowShard(NoopShard):
+    """Takes a tenth of a second for each batch."""
+
+    def execute(self, data: bytes) -> bytes:
+        """Answer, in its own time."""
+        time.sleep(0.1)
+        return super().execute(data)
+
+
+class SlowTarget(NoopTarget):
+    """Its shards carry at most ten batches a second."""
+
+    name = "slow"
+
+    def actor_class(self) -> type[Any]:
+        return SlowShard

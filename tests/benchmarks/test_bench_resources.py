@@ -107,6 +107,17 @@ def leaking(folder: Path) -> Ran:
     )
 
 
+@pytest.fixture(scope="module")
+def overloaded(folder: Path) -> Ran:
+    """Ten times what two agents can have of a slow store, with a deadline of a second."""
+    return ran(
+        folder,
+        *("--duration", 4, "--rate", 200, "--agents", 2, "--deadline", 1, "--shards", 1),
+        *("--cost-duration", 0, "--target", f"{ODD}:SlowTarget"),
+        name="overloaded",
+    )
+
+
 def test_each_step_is_a_run_of_its_own(swept: Ran, costed: Ran):
     """With the plan that its name says."""
     assert open_bench(swept.out).step_names() == ["rate-50", "rate-200"]
@@ -198,6 +209,22 @@ def test_a_store_that_stalls_is_called_by_its_name(stalling: Ran):
     assert stalling.summary["resources"]["all"]["p50_ms"] < 100
     assert "rates" not in stalling.summary
     assert stalling.summary["resources"]["costs"] is None
+
+
+def test_a_load_that_is_not_carried_is_told_by_what_was_late_and_dropped(overloaded: Ran):
+    """Every operation that was offered is counted: in time, late, or dropped unsent."""
+    found = overloaded.summary["resources"]
+    assert found["operations"] == 800
+    assert found["actual_rate_ops_per_second"] < 40
+    assert found["dropped_operations"] > 400
+    assert found["late_operations"] > 20
+    assert found["late_operations"] + found["dropped_operations"] <= 800
+    assert found["failed"] == found["dropped_operations"]
+    assert found["limit"]["kind"] != "schedule"
+    schedule = overloaded.verdict("schedule")
+    assert schedule["verdict"] == "warning"
+    assert schedule["sentence"].startswith("Of 200 operations/s ")
+    assert f"{found['dropped_operations']:,} were dropped unsent" in schedule["sentence"]
 
 
 def test_leaks_are_found_at_their_rates_and_nowhere_else(leaking: Ran):
