@@ -67,7 +67,8 @@ _NOT_OURS = ("rounds", "duration_s", "whole_rounds", "record", "keep_data")
     "step_duration_s",
     type=float,
     default=5.0,
-    help="Seconds that a trial is measured for; more where it does not settle.  [5]",
+    help="Seconds that a trial is measured for, after 1 s of warm-up or --warmup; more where it "
+    "does not settle.  [5]",
 )
 @with_options(plan_options(without=_NOT_OURS))
 @with_options(OUTPUT_OPTIONS)
@@ -151,7 +152,8 @@ def _plan(plan_file: Path | None, options: dict[str, Any], settings: CapacitySet
         raise UsageError(
             f"--{settings.search}", "is what is searched for; give --start and --max instead"
         )
-    plan = plan_of(plan_file, options)
+    load = int(settings.start) if settings.search == "agents" else settings.start
+    plan = plan_of(plan_file, {**options, settings.search: load})
     if not plan.record:
         raise UsageError("--plan", "has record off, which leaves nothing to judge a trial by")
     if options["warmup_s"] is None and not plan.warmup_s:

@@ -40,6 +40,12 @@ SMALL = ["--target", "noop", "--shards", "1", "--warmup", "0.1", "--step-duratio
         ([*SLO, "--rounds", "5"], "No such option '--rounds'"),
         ([*SLO, "--agents", "5"], "--agents: is what is searched for; give --start and --max"),
         ([*SLO, "--search", "rate", "--rate", "5"], "--rate: is what is searched for"),
+        ([*SLO, "--search", "rate", "--think-time", "1"], "--think-time: contradicts --rate"),
+        ([*SLO, "--arrival", "poisson"], "--arrival: is of the open loop; give --rate too"),
+        (
+            [*SLO, "--search", "rate", "--arrival", "poisson", "--target", "nowhere"],
+            "--target: 'nowhere' is unknown",
+        ),
         ([*SLO, "--plan", "plan.toml"], "--plan: has record off, which leaves nothing"),
         ([*SLO, "--target", "nowhere"], "--target: 'nowhere' is unknown"),
     ],
