@@ -12,6 +12,7 @@ import pytest
 
 from harness import cli
 from harness.commands.report import make_report
+from tests.harness.driving import command, short_folder
 from tests.report.made_runs import HOSTILE, make_run
 
 
@@ -150,3 +151,17 @@ def test_a_report_that_fails_does_not_fail_the_run(tmp_path: Path):
     said = make_report(tmp_path)
     assert said is not None
     assert "report.html could not be made" in said
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+@pytest.mark.parametrize("record", ["on", "off"])
+def test_a_run_ends_by_making_its_report(record: str):
+    """After ``harness run`` the page is in its directory, whether rows were recorded or not."""
+    with short_folder() as temp:
+        out = temp / "run"
+        options = ("--agents", 3, "--rounds", 2, "--target", "embedded", "--record", record)
+        done = command("run", *options, "--out", out, temp=temp)
+        assert done.returncode == 0, done.stderr
+        assert "report.html" not in done.stderr
+        assert "3 agents" in (out / "report.html").read_text("utf-8")
