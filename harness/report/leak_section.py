@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from harness.report.document import Block, Cell, Chart, Note, Section, Series, Table
-from harness.report.fields import group, groups, number, text
+from harness.report.document import Block, Cell, Chart, Mark, Note, Section, Series, Table
+from harness.report.fields import groups, number, text
 from harness.report.quantities import figure, written
 
 __all__ = ["leak_section"]
 
 Summary = Mapping[str, Any]
+Floats = npt.NDArray[np.float64]
 
 # Processes that get a picture, those that leak first; all are in the table.
 _CHARTS_MAX = 12
@@ -61,13 +63,13 @@ def _table(found: list[Summary]) -> Table:
                 text(one, "sentence"),
             ]
         )
-    columns = ["process", "verdict", "growth", "95% interval", "explained", "in words"]
+    columns = ["process", "verdict", "unexplained", "95% interval", "explained", "in words"]
     return Table(
         title="Verdicts",
         columns=columns,
         rows=rows,
-        caption="Growth of a process's own memory after warm-up, by Theil and Sen; explained is "
-        "what the stored bytes account for.",
+        caption="Growth of a process's own memory after warm-up, by Theil and Sen: what stored "
+        "memories explain of it, and what they do not.",
     )
 
 
@@ -82,20 +84,26 @@ def _trend(key: str, found: Summary) -> Chart | None:
     at_s = np.array([at for at, _ in points])
     held = np.array([value for _, value in points])
     series = [Series(label="own memory", values=held.tolist(), colour="blue")]
-    slope = group(found, "slope_bytes_s")
-    lines = {key: _line(at_s, held, number(slope, key)) for key in ("estimate", "low", "high")}
-    estimate = lines["estimate"]
+    explained = number(found, "explained_bytes_s") or 0.0
+    begin_s = number(found, "warmup_s") or 0.0
+    lines = {
+        key: _line(at_s, held, number(found, "slope_bytes_s", key), explained, begin_s)
+        for key in ("estimate", "low", "high")
+    }
+    estimate, low, high = lines["estimate"], lines["low"], lines["high"]
     if estimate is not None:
+        bounded = low is not None and high is not None
         series.append(
             Series(
                 label="trend",
                 values=estimate,
-                low=lines["low"] if lines["high"] else None,
-                high=lines["high"] if lines["low"] else None,
+                low=low if bounded else None,
+                high=high if bounded else None,
                 style="dashed",
                 colour="red" if text(found, "verdict") == "leak" else "teal",
             )
         )
+    marks = [Mark(0.0, begin_s, "warm-up, as found", "warm-up")] if begin_s > 0 else []
     return Chart(
         key=key,
         title=text(found, "process") or text(found, "role") or "process",
@@ -107,13 +115,24 @@ def _trend(key: str, found: Summary) -> Chart | None:
         y_quantity="bytes",
         y_min=float(held.min() - 0.1 * (np.ptp(held) or 1)),
         series=series,
+        marks=marks,
         sync="leaks",
     )
 
 
-def _line(at_s: Any, held: Any, slope: float | None) -> list[float | None] | None:
-    """The line of a slope through the medians, as Theil and Sen's intercept has it."""
-    if slope is None:
+def _line(
+    at_s: Floats, held: Floats, slope: float | None, explained: float, begin_s: float
+) -> list[float | None] | None:
+    """The trend of own memory, from the warm-up's end on; through medians, as Theil and Sen's.
+
+    `slope` is of what stored memories do not explain, so what they do is added to it.
+    """
+    after = at_s >= begin_s
+    if slope is None or not after.any():
         return None
-    middle = float(np.median(held - slope * at_s))
-    return [float(value) for value in middle + slope * at_s]
+    whole = slope + explained
+    middle = float(np.median(held[after] - whole * at_s[after]))
+    return [
+        float(value) if inside else None
+        for value, inside in zip(middle + whole * at_s, after, strict=True)
+    ]

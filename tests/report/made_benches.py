@@ -148,7 +148,9 @@ def memory_summary(words: str = "") -> dict[str, Any]:
 
 def _leak(process: str, slope: float, verdict: str) -> dict[str, Any]:
     at_s = np.arange(0, 600, 2.0)
-    held = 80 * MIB + slope * at_s + np.random.default_rng(7).normal(0, 0.1 * MIB, at_s.size)
+    held = (
+        80 * MIB + (slope + 100.0) * at_s + np.random.default_rng(7).normal(0, 0.1 * MIB, at_s.size)
+    )
     return {
         "process": process,
         "role": "shard",
@@ -156,6 +158,7 @@ def _leak(process: str, slope: float, verdict: str) -> dict[str, Any]:
         "node_id": "n",
         "slope_bytes_s": {"estimate": slope, "low": slope - 900, "high": slope + 900},
         "explained_bytes_s": 100.0,
+        "warmup_s": 60.0,
         "verdict": verdict,
         "sentence": f"{process}: {verdict}.",
         "trend": [{"t_s": at, "bytes": size} for at, size in zip(at_s, held, strict=True)],

@@ -133,6 +133,16 @@ def test_leaks_come_first_and_are_called_so(tmp_path: Path):
     assert charts(report)["leak-0"].series[1].label == "trend"
 
 
+def test_the_trend_of_memory_follows_the_memory_after_warm_up(tmp_path: Path):
+    """The line has what is explained and what is not, and begins where the warm-up ends."""
+    chart = charts(read_report(make_bench(tmp_path / "bench", "resources")))["leak-0"]
+    memory, trend = (series.values for series in chart.series)
+    assert [at for at, value in zip(chart.x, trend, strict=True) if value is None][-1] < 60.0
+    assert trend[-1] == pytest.approx(memory[-1], rel=0.01)
+    assert trend[-1] - trend[30] == pytest.approx(18_100.0 * (chart.x[-1] - chart.x[30]))
+    assert [mark.end for mark in chart.marks] == [60.0]
+
+
 def test_the_samples_of_a_steady_load_are_drawn(tmp_path: Path):
     """A benchmark of a steady load shows the timelines of its own run, by role and node."""
     report = read_report(make_bench(tmp_path / "bench", "resources"))

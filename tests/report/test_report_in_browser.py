@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from harness.report.html import write_report
+from tests.report.made_benches import make_bench
 from tests.report.made_runs import HOSTILE, SHOWN, make_run
 
 REQUIRED = os.environ.get("HARNESS_BROWSER_TESTS") == "required"
@@ -112,6 +113,28 @@ def test_charts_are_drawn_in_both_themes(opened: Any, report: Path, theme: str):
     assert len(canvases) == page.page.locator("figure.chart").count() >= 9
     for canvas in canvases:
         assert len(canvas.evaluate(_COLOURS)) > 3
+    assert page.said == []
+
+
+@pytest.mark.parametrize("kind", ["agents", "memory", "resources"])
+def test_charts_of_benchmarks_are_drawn(opened: Any, tmp_path: Path, kind: str):
+    """Every chart of a benchmark's report is drawn too, and hovering over it shows figures."""
+    page = opened(write_report(make_bench(tmp_path / "bench", kind)))
+    for canvas in page.page.locator(".plot canvas").all():
+        assert len(canvas.evaluate(_COLOURS)) > 3
+    chart = {"agents": "scaling", "memory": "degradation-search", "resources": "leak-0"}[kind]
+    assert re.search(r"\d", page.hover(chart))
+    assert page.said == []
+
+
+def test_the_axes_of_scaling_can_be_logarithmic(opened: Any, tmp_path: Path):
+    """A button turns the axes of throughput against agents, and turns them back."""
+    page = opened(write_report(make_bench(tmp_path / "bench", "agents")))
+    button = page.page.locator("#chart-scaling [data-zoom=axes]")
+    for words in ("Linear", "Log"):
+        button.click()
+        assert button.inner_text() == words
+        assert len(page.page.locator("#chart-scaling canvas").evaluate(_COLOURS)) > 3
     assert page.said == []
 
 
