@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.analysis.comparable_figures import Figure, Section, figure_value, with_derived
+from harness.analysis.probe_rows import probe_of, probe_rows
 from harness.analysis.summary import summarise
 from harness.analysis.time_blocks import TimeBlocks, read_blocks
 from harness.errors import RunDirectoryError, UsageError
@@ -167,9 +168,14 @@ class Side:
             )
         return repeats if any(value is not None for value in repeats) else [stated]
 
-    def blocks(self, section: Section) -> TimeBlocks | None:
-        """Give the section's runs in blocks of time; None when there are no rows."""
-        if section.path not in self._blocks:
+    def blocks(self, section: Section, path: str) -> tuple[TimeBlocks | None, str]:
+        """Give the runs that a figure is of in blocks of time, and its name in these.
+
+        Blocks are None when there are no rows. Of a volume they are those of one kind of probe.
+        """
+        probe, name = probe_of(path) if section.group == "volumes" else ("", path)
+        key = (*section.path, probe)
+        if key not in self._blocks:
             readers = [
                 reader
                 for member in self.members
@@ -179,9 +185,10 @@ class Side:
                     else [member.step_reader(name) for name in member.steps(section)]
                 )
             ]
-            parts = [one for reader in readers if (one := read_blocks(reader)) is not None]
-            self._blocks[section.path] = TimeBlocks.joined(parts) if parts else None
-        return self._blocks[section.path]
+            found = [read_blocks(one, probe_rows(one, probe) if probe else None) for one in readers]
+            parts = [one for one in found if one is not None]
+            self._blocks[key] = TimeBlocks.joined(parts) if parts else None
+        return self._blocks[key], name
 
 
 def _by_step(repeats: object) -> dict[str, Mapping[str, Any]]:

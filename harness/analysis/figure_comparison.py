@@ -163,18 +163,17 @@ def _within(
 ) -> tuple[Estimate, Basis]:
     """The interval by variation within the runs, where their rows tell what the summary does."""
     unknown = Estimate(estimate=ratio, low=None, high=None)
-    before, after = base.blocks(section), new.blocks(section)
+    before, name = base.blocks(section, figure.path)
+    after, _ = new.blocks(section, figure.path)
     if before is None or after is None:
         return unknown, "none"
     for side, blocks in ((base, before), (new, after)):
-        whole = blocks.figure(figure.path, np.ones((1, blocks.blocks)))
+        whole = blocks.figure(name, np.ones((1, blocks.blocks)))
         stated = side.samples(section, figure)
         least, most = min(stated) * (1 - _AGREEMENT), max(stated) * (1 + _AGREEMENT)
         if whole is None or not least <= float(whole[0]) <= most:
             return unknown, "none"
-    found = block_ratio_interval(
-        before, after, figure.path, ratio=ratio, confidence=confidence, seed=seed
-    )
+    found = block_ratio_interval(before, after, name, ratio=ratio, confidence=confidence, seed=seed)
     return found, "none" if found["low"] is None else "within"
 
 

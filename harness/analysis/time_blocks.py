@@ -18,7 +18,7 @@ figure deviates is taken from them, never a figure itself.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,13 +27,14 @@ import pyarrow as pa
 
 from harness.analysis.bootstrap import Estimate
 from harness.analysis.student import normal_half_width, student_half_width
-from harness.rundir_reader import RunReader
+from harness.rundir_reader import FileMetadata, RunReader
 from harness.schema import OPERATIONS, OUTCOMES, PHASES, ROLES, SUCCESSES
 
-__all__ = ["BLOCKS_MAX", "BLOCKS_MIN", "TimeBlocks", "block_ratio_interval", "read_blocks"]
+__all__ = ["BLOCKS_MAX", "BLOCKS_MIN", "Keep", "TimeBlocks", "block_ratio_interval", "read_blocks"]
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
+Keep = Callable[[FileMetadata, pa.Table], npt.NDArray[np.bool_]]
 
 BLOCKS_MIN, BLOCKS_MAX = 10, 60
 # CPU time is sampled: a shorter block would share its samples with its neighbours.
@@ -44,9 +45,8 @@ _BINS = math.ceil(math.log(1e10) / math.log(_BIN_RATIO))  # 10 ns to 100 s
 _RESAMPLES = 1000
 _TIMES = ("response", "service")
 _PERCENTILES = {"p50_ms": 0.50, "p90_ms": 0.90, "p95_ms": 0.95, "p99_ms": 0.99}
-_COLUMNS = (
-    "phase", "op", "scheduled_ns", "started_ns", "finished_ns", "service_ns", "outcome",
-)  # fmt: skip
+_POINTS = ("scheduled_ns", "started_ns", "finished_ns", "service_ns")
+_COLUMNS = ("phase", "op", "outcome", *_POINTS)
 _OTHER_NAMES = {
     "operations_per_second": "throughput_ops_s",
     "actual_rate_ops_per_second": "throughput_ops_s",
@@ -118,9 +118,8 @@ class TimeBlocks:
                 return None if used is None else 1e6 / used
             if path.startswith("cpu_us_per_operation."):
                 return self._cpu(path.rpartition(".")[2], weights)
-            time, name, at = ("response", *path.split(".")) if path.count(".") == 1 else (
-                path.split(".") if path.count(".") == 2 else ("", "", "")
-            )  # fmt: skip
+            parts = path.split(".")
+            time, name, at = ["response", *parts] if len(parts) == 2 else (parts + [""] * 3)[:3]
             if time not in _TIMES or name not in {"all", *OPERATIONS}:
                 return None
             return self._time(time, name, at, weights)
@@ -162,12 +161,20 @@ def _percentile_ms(counts: Counts, weights: Floats, quantile: float) -> Floats:
     return np.where(totals[:, -1] > 0, values, np.nan)
 
 
-def read_blocks(reader: RunReader) -> TimeBlocks | None:
+def read_blocks(reader: RunReader, keep: Keep | None = None) -> TimeBlocks | None:
     """Cut a run into blocks: one a second, but 10 at least and 60 at most.
 
-    Reads the rows twice, one file in memory at a time. None for a run without a measured row.
+    Reads the rows twice, one file in memory at a time.
+
+    Args:
+        reader: of the run.
+        keep: which rows of a file count, ``(n,)`` booleans; by default all that were measured.
+            The time that is cut is that of these rows.
+
+    Returns:
+        None for a run without such a row.
     """
-    window = _window(reader)
+    window = _window(reader, keep)
     if window is None:
         return None
     begin_ns, end_ns = window
@@ -178,7 +185,7 @@ def read_blocks(reader: RunReader) -> TimeBlocks | None:
     histograms = {time: np.zeros((len(OPERATIONS), blocks, _BINS), np.int64) for time in _TIMES}
     sums_ns = {time: np.zeros((len(OPERATIONS), blocks)) for time in _TIMES}
     good = [OUTCOMES.index(name) for name in sorted(SUCCESSES)]
-    for start_ns, table in _measured(reader):
+    for start_ns, table in _measured(reader, keep):
         # from the window's begin, so that no wall clock is rounded to a float
         finished = table["finished_ns"].to_numpy() + (start_ns - begin_ns)
         block = np.minimum(finished * blocks // max(end_ns - begin_ns, 1), blocks - 1)
@@ -201,17 +208,19 @@ def read_blocks(reader: RunReader) -> TimeBlocks | None:
     )
 
 
-def _measured(reader: RunReader) -> Iterable[tuple[int, pa.Table]]:
+def _measured(reader: RunReader, keep: Keep | None) -> Iterable[tuple[int, pa.Table]]:
     for metadata, table in reader.operation_batches(_COLUMNS):
         measured = _codes(table, "phase") == PHASES.index("measure")
+        if keep is not None:
+            measured &= keep(metadata, table)
         if measured.any():
             yield metadata.start_wall_ns, table.filter(pa.array(measured))
 
 
-def _window(reader: RunReader) -> tuple[int, int] | None:
+def _window(reader: RunReader, keep: Keep | None) -> tuple[int, int] | None:
     """First issue to last answer on the wall clock, as a summary's ``duration_s``."""
     begins, ends = [], []
-    for start_ns, table in _measured(reader):
+    for start_ns, table in _measured(reader, keep):
         begins.append(start_ns + int(table["started_ns"].to_numpy().min()))
         ends.append(start_ns + int(table["finished_ns"].to_numpy().max()))
     return (min(begins), max(ends)) if begins and max(ends) > min(begins) else None

@@ -75,6 +75,17 @@ def test_a_golden_benchmark_compares_with_itself(tmp_path: Path, name: str):
     assert "What differs" not in comparison_page(comparison)
 
 
+def test_probes_of_a_volume_are_compared_by_their_own_rows(tmp_path: Path):
+    """Each kind of probe has an interval of its own rows; searches across tiers are not others."""
+    path = str(golden_run("bench-memory", tmp_path))
+    [versus] = compare([path, path]).against
+    basis = {one.path: one.basis for one in versus.figures}
+    for name in ("store", "retrieve", "search", "cross_tier"):
+        for figure in (f"{name}_latency_ms.p50", f"{name}_latency_ms.avg", f"service.{name}.p50"):
+            assert basis[f"volumes.1000.{figure}"] == "within", figure
+    assert basis["volumes.1000.memory_usage_bytes"] == "none"
+
+
 @pytest.mark.parametrize("name", GOLDEN_NAMES)
 def test_a_golden_directory_is_reported(tmp_path: Path, name: str):
     """A report is made of it from its files."""
