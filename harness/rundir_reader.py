@@ -119,7 +119,7 @@ class RunReader:
             for line in file:
                 try:
                     event = msgspec.json.decode(line, type=dict[str, Any])
-                except (msgspec.DecodeError, UnicodeDecodeError):
+                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                     self._damaged.add(EVENTS_FILE)
                     continue
                 _check_version(event.get("schema_version"), path)
@@ -206,7 +206,7 @@ class RunReader:
             return None
         except OSError as error:
             raise RunDirectoryError(f"{path} cannot be read: {error.strerror}") from None
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise RunDirectoryError(f"{path} is damaged: it is not a JSON document") from None
         _check_version(document.get("schema_version"), path)
         return document

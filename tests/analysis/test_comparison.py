@@ -461,6 +461,15 @@ def test_no_document_fails_a_comparison_but_with_a_sentence(
     assert "\n" not in said
 
 
+def test_a_document_that_is_nested_without_end_is_refused(tmp_path: Path):
+    """Brackets upon brackets are damage, in one sentence."""
+    for name in ("run.json", "summary.json"):
+        run = made_run(tmp_path / name)
+        (run / name).write_text('{"schema_version":1,"plan":' + "[" * 99_999 + "]" * 99_999 + "}")
+        with pytest.raises(RunDirectoryError, match="is damaged: it is not a JSON document"):
+            against(run, run)
+
+
 def test_a_figure_that_is_no_number_is_left_out(tmp_path: Path):
     """Text, infinities and numbers beyond a float in a summary are no figures."""
     base, new = made_run(tmp_path / "base"), made_run(tmp_path / "new")

@@ -127,6 +127,18 @@ def test_a_benchmark_has_a_table_for_each_count(command: Callable[..., Outcome],
     assert len(shown.splitlines()) > len(out.splitlines())
 
 
+def test_a_folder_whose_name_is_no_text_is_compared(
+    command: Callable[..., Outcome], tmp_path: Path, base: Path
+):
+    """A name that is not UTF-8 is a folder's name like any other, in each form."""
+    odd = made_run(tmp_path / "new").rename(tmp_path / "odd\udcff")
+    code, out, err = command(base, odd, "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["against"][0]["new"] == str(odd)
+    assert command(base, odd, "--html", tmp_path / "page.html")[0] == 0
+    assert "odd\N{REPLACEMENT CHARACTER}" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
