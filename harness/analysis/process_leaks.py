@@ -7,6 +7,7 @@ half of that and for half as much again.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -147,7 +148,7 @@ def _stores(
     batches: Iterable[tuple[FileMetadata, pa.Table]], *, by_cohort: bool
 ) -> tuple[dict[int, tuple[int, Times]], Window | None]:
     """Memories stored until each second by shard or cohort, and the measured phase."""
-    counts: dict[int, dict[int, int]] = {}
+    counts: dict[int, Counter[int]] = {}
     window: Window | None = None
     for metadata, table in batches:
         window = _with_measured(window, table, metadata.start_wall_ns)
@@ -156,12 +157,10 @@ def _stores(
         )
         owner = table["cohort" if by_cohort else "shard"].to_numpy()[stored]
         second = (metadata.start_wall_ns + table["finished_ns"].to_numpy()[stored]) // _BIN_NS
-        pairs, times = np.unique(
-            np.stack([owner.astype(np.int64), second]), axis=1, return_counts=True
-        )
-        for number, at, count in zip(*pairs.tolist(), times.tolist(), strict=True):
-            of_owner = counts.setdefault(number, {})
-            of_owner[at] = of_owner.get(at, 0) + count
+        for number in np.unique(owner).tolist():
+            of_owner = counts.setdefault(number, Counter())
+            at_s, times = np.unique(second[owner == number], return_counts=True)
+            of_owner.update(dict(zip(at_s.tolist(), times.tolist(), strict=True)))
     return {number: _cumulative(by_second) for number, by_second in counts.items()}, window
 
 
