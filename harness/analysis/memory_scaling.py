@@ -197,7 +197,7 @@ def _volume(
     used_bytes: int | None, found: Mapping[str, Any], rows: Mapping[str, _Rows], place: str
 ) -> Figures:
     load = found.get("load") or {}
-    duration_s = load.get("duration_s") or 0.0
+    stored, duration_s = load.get("stored") or 0, load.get("duration_s") or 0.0
     audit = found.get("audit") or {}
     figures: Figures = {
         f"{name}_latency_ms": _latency(rows[name].times("response")) for name in PROBED
@@ -213,7 +213,7 @@ def _volume(
     figures |= {
         "memory_usage_bytes": used_bytes,
         "disk_usage_bytes": found.get("disk_usage_bytes"),
-        "load_rate_ops_s": load.get("stored", 0) / duration_s if duration_s else None,
+        "load_rate_ops_s": stored / duration_s if stored and duration_s else None,
         "load": dict(load),
         "tiers": found.get("tiers"),
         "forced": found.get("forced") or [],

@@ -177,6 +177,13 @@ def test_figures_are_of_the_rows_of_each_volume(tmp_path: Path):
     }
 
 
+def test_a_volume_that_was_there_already_has_no_load_rate(tmp_path: Path):
+    """A benchmark that goes on may find all loaded: nothing was timed."""
+    there = {"memories": 100, "stored": 0, "already_there": 100, "duration_s": 0.4}
+    summary = summarise_memory_scaling(made(tmp_path / "b", load=there))
+    assert summary["volumes"]["100"]["load_rate_ops_s"] is None
+
+
 def test_memory_is_of_the_stores_processes_while_it_is_probed(tmp_path: Path):
     """Summed over processes, without the load, the prober, and what the empty store has."""
     summary = summarise_memory_scaling(made(tmp_path / "b"))
