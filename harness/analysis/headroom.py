@@ -13,8 +13,9 @@ from typing import Any, TypedDict
 from harness.analysis.operation_times import OperationTimes
 from harness.analysis.resources import NODE
 
-__all__ = ["ResourceUse", "nearest_sentence", "resource_uses"]
+__all__ = ["MACHINE_CPU", "ResourceUse", "nearest_sentence", "resource_uses"]
 
+MACHINE_CPU = "the machine's CPU"
 _PROCESSES = {
     "shard": "the core of the busiest shard",
     "cohort": "the core of the busiest load generator process",
@@ -43,7 +44,7 @@ def resource_uses(summary: Mapping[str, Any], times: OperationTimes) -> list[Res
         words: _hundredth(resources[role]["process_cpu_percent_max"])
         for role, words in _PROCESSES.items()
     }
-    found["the machine's CPU"] = _hundredth(node["cpu_percent_busiest"])
+    found[MACHINE_CPU] = _hundredth(node["cpu_percent_busiest"])
     used, free = node["memory_used_bytes_max"], node["memory_available_bytes_min"]
     # summed over the machines here, of one there: only of one machine they go together
     if used is not None and free is not None and node["nodes"] == 1:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness.analysis.headroom import MACHINE_CPU
+from harness.analysis.limits import MACHINE_BUSY_RATIO
 from harness.analysis.verdicts import VERDICTS, Verdict
 
 __all__ = ["resource_verdicts"]
@@ -98,9 +100,22 @@ def _stalls(rates: Mapping[str, Mapping[str, Any]]) -> Verdict:
     """The first rate at which the store stalls, or what the highest rate says."""
     for rate, one in rates.items():
         if one["stalls"]["stalls"]:
-            return _verdict("stalls", "warning", _at(rate, one["stalls"]["sentence"], rates))
+            sentence = f"{one['stalls']['sentence']}{_busy_machine(one)}"
+            return _verdict("stalls", "warning", _at(rate, sentence, rates))
     last = list(rates.values())[-1]
     return _verdict("stalls", "ok", last["stalls"]["sentence"])
+
+
+def _busy_machine(one: Mapping[str, Any]) -> str:
+    """What else than the store may have held its answers up."""
+    used = {use["resource"]: use["used_ratio"] for use in one["nearest"]["uses"]}
+    busy_ratio = used.get(MACHINE_CPU, 0.0)
+    if busy_ratio < MACHINE_BUSY_RATIO:
+        return ""
+    return (
+        f" The machine was {busy_ratio:.0%} busy meanwhile, so it may be that the store had no "
+        f"core to answer on."
+    )
 
 
 def _leaks(rates: Mapping[str, Mapping[str, Any]]) -> Verdict:

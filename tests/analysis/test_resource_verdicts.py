@@ -94,6 +94,16 @@ def test_a_stall_at_any_rate_is_said():
     assert found["stalls"]["sentence"] == "At 10 operations/s: The store stalls: shard 0."
 
 
+def test_a_stall_on_a_busy_machine_may_not_be_the_stores():
+    """The verdict says so; on a machine with a core to spare it does not."""
+    stalls = {"stalls": True, "sentence": "The store stalls."}
+    for ratio, said in ((0.97, True), (0.5, False)):
+        uses = [{"resource": "the machine's CPU", "used_ratio": ratio}]
+        nearest = {"sentence": "Nearest.", "uses": uses}
+        found = judged({"10": figures(10, stalls=stalls, nearest=nearest)})
+        assert ("The machine was 97% busy meanwhile" in found["stalls"]["sentence"]) is said
+
+
 def test_a_leak_at_any_rate_is_said_with_its_process():
     """However many processes do not leak."""
     leaks = [leak("shard 0", "no leak"), leak("shard 1", "leak")]
