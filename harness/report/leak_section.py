@@ -27,13 +27,7 @@ def leak_section(used: Summary) -> Section | None:
     found = sorted(groups(used, "leaks"), key=_rank)
     if not found:
         return None
-    leaking = sum(text(one, "verdict") == "leak" for one in found)
-    few = sum(text(one, "verdict") == "too little data" for one in found)
-    lead = f"{leaking:,} of {len(found):,} processes leak." if leaking else "No process leaks."
-    if few:
-        lead = (f"{lead} Of " if leaking or few < len(found) else "Of ") + (
-            f"{few:,} there is too little data to say."
-        )
+    lead = _in_words(found)
     blocks: list[Block] = [_table(found)]
     for place, one in enumerate(found[:_CHARTS_MAX]):
         chart = _trend(f"leak-{place}", one)
@@ -42,6 +36,15 @@ def leak_section(used: Summary) -> Section | None:
     if len(found) > _CHARTS_MAX:
         blocks.append(Note(f"{len(found) - _CHARTS_MAX:,} more processes are in the table alone."))
     return Section("leaks", "Leaks", lead, blocks)
+
+
+def _in_words(found: list[Summary]) -> str:
+    leaking = sum(text(one, "verdict") == "leak" for one in found)
+    unknown = sum(text(one, "verdict") == "too little data" for one in found)
+    if unknown == len(found):
+        return "There is too little data to say whether anything leaks."
+    lead = f"{leaking:,} of {len(found):,} processes leak." if leaking else "No process leaks."
+    return f"{lead} Of {unknown:,} there is too little data to say." if unknown else lead
 
 
 def _rank(found: Summary) -> int:

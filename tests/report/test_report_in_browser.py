@@ -127,6 +127,21 @@ def test_charts_of_benchmarks_are_drawn(opened: Any, tmp_path: Path, kind: str):
     assert page.said == []
 
 
+def test_labels_of_an_axis_differ(opened: Any, report: Path):
+    """Labels take as many digits as it needs to tell them apart, and one alone as few as usual."""
+    page = opened(report)
+    mib = 2**20
+    written = page.page.evaluate(
+        """(values) => {
+            const extra = quantities.extraDigits(values, "bytes");
+            return values.map((value) => quantities.write(value, "bytes", true, extra));
+        }""",
+        [115 * mib, 115.01 * mib, 115.02 * mib],
+    )
+    assert written == ["115 MiB", "115.01 MiB", "115.02 MiB"]
+    assert page.page.evaluate("() => quantities.write(0.004162252, 'milliseconds')") == "4.16 µs"
+
+
 def test_the_axes_of_scaling_can_be_logarithmic(opened: Any, tmp_path: Path):
     """A button turns the axes of throughput against agents, and turns them back."""
     page = opened(write_report(make_bench(tmp_path / "bench", "agents")))

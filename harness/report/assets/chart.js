@@ -72,9 +72,10 @@ const charts = (() => {
     spec.series.forEach((one, place) => {
       const value = one.values[index];
       if (!shown[place] || value === null || value === undefined) return;
-      let words = quantities.write(value, spec.yQuantity);
+      const written = (one) => quantities.write(one, spec.yQuantity, false, spec.digits.extra);
+      let words = written(value);
       if (one.low && one.low[index] !== null && one.high[index] !== null) {
-        words += ` (${quantities.write(one.low[index], spec.yQuantity)} to ${quantities.write(one.high[index], spec.yQuantity)})`;
+        words += ` (${written(one.low[index])} to ${written(one.high[index])})`;
       }
       rows.push({ label: one.label, words, colour: plot.seriesColour(one) });
     });

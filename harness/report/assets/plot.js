@@ -84,7 +84,14 @@ const plot = (() => {
     };
   }
 
+  // The labels of an axis; `digits` keeps how many more digits than usual they took.
+  function labels(splits, quantity, digits) {
+    digits.extra = quantities.extraDigits(splits, quantity);
+    return splits.map((at) => quantities.write(at, quantity, true, digits.extra));
+  }
+
   function axes(spec) {
+    spec.digits = { extra: 0 };
     const look = {
       stroke: colourOf("quiet"),
       font: "12px ui-sans-serif, system-ui, sans-serif",
@@ -99,7 +106,7 @@ const plot = (() => {
       labelSize: 18,
       size: 30,
       space: 56,
-      values: (_u, splits) => splits.map((at) => quantities.write(at, xQuantity, true)),
+      values: (_u, splits) => labels(splits, xQuantity, {}),
       grid: { show: false },
     };
     if (spec.xSpacing === "nines") x.splits = (u, _i, min, max) => ninesSplits(u, min, max);
@@ -109,7 +116,7 @@ const plot = (() => {
       ...look,
       size: (_u, values) => 14 + 6.6 * Math.max(3, ...(values || []).map((one) => String(one || "").length)),
       space: 34,
-      values: (_u, splits) => splits.map((at) => quantities.write(at, spec.yQuantity, true)),
+      values: (_u, splits) => labels(splits, spec.yQuantity, spec.digits),
     };
     if (spec.yQuantity.startsWith("bytes")) y.incrs = Array.from({ length: 60 }, (_one, power) => 2 ** power);
     if (spec.yLog) {

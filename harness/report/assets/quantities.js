@@ -3,35 +3,39 @@
 const quantities = (() => {
   const SIZES = ["B", "KiB", "MiB", "GiB", "TiB"];
 
-  // With its zeros ("4.20") or, for the labels of axes, without ("4.2").
-  function digits(value, trim) {
+  // With its zeros ("4.20") or, for the labels of axes, without ("4.2"); `extra` digits more,
+  // where figures differ by less than three digits show.
+  function digits(value, trim, extra = 0) {
     const size = Math.abs(value);
     if (size === 0) return "0";
-    if (size < 0.000995) return value.toExponential(trim ? 0 : 2).replace("e-0", "e-");
-    if (size < 0.0995) return trim ? String(Number(value.toPrecision(3))) : value.toPrecision(3);
-    const decimals = size < 0.9995 ? 3 : size < 9.995 ? 2 : size < 99.95 ? 1 : 0;
+    if (size < 0.000995) return value.toExponential(trim ? extra : 2 + extra).replace("e-0", "e-");
+    if (size < 0.0995) {
+      const precise = value.toPrecision(3 + extra);
+      return trim ? String(Number(precise)) : precise;
+    }
+    const decimals = extra + (size < 0.9995 ? 3 : size < 9.995 ? 2 : size < 99.95 ? 1 : 0);
     return value.toLocaleString("en-US", {
       minimumFractionDigits: trim ? 0 : decimals,
       maximumFractionDigits: decimals,
     });
   }
 
-  function time(milliseconds, trim) {
+  function time(milliseconds, trim, extra) {
     const size = Math.abs(milliseconds);
     if (size === 0) return "0";
-    if (size < 0.9995) return `${digits(milliseconds * 1e3, trim)} µs`;
-    if (size < 999.5) return `${digits(milliseconds, trim)} ms`;
-    return `${digits(milliseconds / 1e3, trim)} s`;
+    if (size < 0.9995) return `${digits(milliseconds * 1e3, trim, extra)} µs`;
+    if (size < 999.5) return `${digits(milliseconds, trim, extra)} ms`;
+    return `${digits(milliseconds / 1e3, trim, extra)} s`;
   }
 
-  function size(bytes, trim) {
+  function size(bytes, trim, extra) {
     let value = bytes;
     let unit = 0;
     while (Math.abs(value) >= 999.5 && unit < SIZES.length - 1) {
       value /= 1024;
       unit += 1;
     }
-    return `${digits(value, trim)} ${SIZES[unit]}`;
+    return `${digits(value, trim, extra)} ${SIZES[unit]}`;
   }
 
   function nines(value) {
@@ -47,21 +51,31 @@ const quantities = (() => {
     return `${Number((value / scale).toPrecision(3))}${unit}`;
   }
 
-  function write(value, quantity, trim = false) {
+  function write(value, quantity, trim = false, extra = 0) {
     if (value === null || value === undefined) return "–";
     switch (quantity) {
-      case "count": if (trim && value >= 10000) return short(value); return value.toLocaleString("en-US", { maximumFractionDigits: trim ? 1 : 2 });
-      case "milliseconds": return time(value, trim);
-      case "seconds": return `${digits(value, trim)} s`;
-      case "bytes": return size(value, trim);
-      case "bytes_s": return `${size(value, trim)}/s`;
-      case "percent": return `${digits(value, trim)}%`;
-      case "ratio": return `${digits(value * 100, trim)}%`;
-      case "rate": return `${digits(value, trim)}/s`;
+      case "count":
+        if (trim && value >= 10000 && !extra) return short(value);
+        return value.toLocaleString("en-US", { maximumFractionDigits: trim ? 1 : 2 });
+      case "milliseconds": return time(value, trim, extra);
+      case "seconds": return `${digits(value, trim, extra)} s`;
+      case "bytes": return size(value, trim, extra);
+      case "bytes_s": return `${size(value, trim, extra)}/s`;
+      case "percent": return `${digits(value, trim, extra)}%`;
+      case "ratio": return `${digits(value * 100, trim, extra)}%`;
+      case "rate": return `${digits(value, trim, extra)}/s`;
       case "nines": return nines(value);
-      default: return digits(value, trim);
+      default: return digits(value, trim, extra);
     }
   }
 
-  return { write };
+  // How many digits more it takes to tell the labels of an axis apart.
+  function extraDigits(values, quantity) {
+    for (let extra = 0; extra < 6; extra += 1) {
+      if (new Set(values.map((value) => write(value, quantity, true, extra))).size === values.length) return extra;
+    }
+    return 6;
+  }
+
+  return { write, extraDigits };
 })();
