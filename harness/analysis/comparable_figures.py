@@ -94,7 +94,10 @@ _ALL = ("all", *OPERATIONS)
 def _times(pattern: str, label: str, names: tuple[str, ...], at: tuple[str, ...]) -> list[Figure]:
     return [
         _less(
-            pattern.format(name=name, at=one), label.format(name=name, at=one), "ms", _FLOORS[one]
+            pattern.format(name=name, at=one),
+            label.format(name=name.replace("_", "-"), at="mean" if one == "avg" else one),
+            "ms",
+            _FLOORS[one],
         )
         for name in names
         for one in at

@@ -169,18 +169,17 @@ def _notes_on_evidence(figures: list[Compared], confidence: float) -> list[Verdi
     notes: list[Verdict] = []
     within = [one for one in figures if one.basis == "within"]
     if within:
-        which = "all" if len(within) == len(figures) else str(len(within))
+        count = _of_figures(len(within), "has", "have")
         sentence = (
-            f"A side has fewer than {FEWEST_FOR_INTERVAL} repeats of {which} of the figures: their "
-            "intervals are of the variation within runs only, and runs of one plan may differ by "
-            "more."
+            f"{count} fewer than {FEWEST_FOR_INTERVAL} repeats on a side: intervals there are of "
+            "the variation within runs only, and runs of one plan may differ by more."
         )
         notes.append({"name": "within_run", "verdict": "warning", "sentence": sentence})
     wide = sum(one.verdict == "no difference" and _is_wide(one) for one in figures)
     if wide:
         sentence = (
-            f"{wide} of the intervals that hold 1 are wide enough to hide a change by half: more "
-            "repeats, longer runs or a quieter machine would tell."
+            f"{_of_figures(wide, 'shows', 'show')} no difference, in an interval wide enough to "
+            "hide a change by half: more repeats, longer runs or a quieter machine would tell."
         )
         notes.append({"name": "wide", "verdict": "warning", "sentence": sentence})
     judged = sum(one.basis != "none" for one in figures)
@@ -192,6 +191,10 @@ def _notes_on_evidence(figures: list[Compared], confidence: float) -> list[Verdi
         )
         notes.append({"name": "many_figures", "verdict": "ok", "sentence": sentence})
     return notes
+
+
+def _of_figures(count: int, one: str, several: str) -> str:
+    return f"1 figure {one}" if count == 1 else f"{count} figures {several}"
 
 
 def _is_wide(one: Compared) -> bool:
