@@ -67,16 +67,15 @@ def percentiles_by_count(reader: BenchReader, summary: Summary) -> Section | Non
 def _step_data(reader: BenchReader, path: str) -> RunData | None:
     """The run of a step by what a summary calls it; None where it is not there or unreadable."""
     name = path.removeprefix(f"{STEPS_FOLDER}/")
-    folder = reader.path
-    for part in _PARTS:  # steps of a joined benchmark are in that of its part
-        if name.startswith(f"{part}/{STEPS_FOLDER}/"):
-            folder, name = reader.path / part, name.removeprefix(f"{part}/{STEPS_FOLDER}/")
     if name != Path(name).name or name in {"", ".", ".."}:
         return None
-    try:
-        return read_run(folder / STEPS_FOLDER / name)
-    except (RunDirectoryError, OSError, ValueError):
-        return None
+    # Steps of a joined benchmark are in the directory of its part.
+    for folder in (reader.path, *(reader.path / part for part in _PARTS)):
+        try:
+            return read_run(folder / STEPS_FOLDER / name)
+        except (RunDirectoryError, OSError, ValueError):
+            continue
+    return None
 
 
 def steady_run(reader: BenchReader, summary: Summary) -> RunData | None:

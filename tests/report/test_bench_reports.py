@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.report.document import Chart, Facts, Report, Table
+from harness.report.document import Chart, Facts, Link, Report, Table
 from harness.report.html import read_report, write_report
 from harness.report.markdown import render_markdown
 from tests.report.made_benches import COUNTS, VOLUMES, agents_summary, make_bench
@@ -48,6 +48,19 @@ def tables(report: Report) -> dict[str, Table]:
 def test_each_benchmark_has_its_charts(tmp_path: Path, kind: str, keys: set[str]):
     """Scaling, degradation, recall, leaks and costs are drawn where there are figures of them."""
     assert keys <= charts(read_report(make_bench(tmp_path / "bench", kind))).keys()
+
+
+def test_a_joined_benchmark_finds_the_steps_of_its_parts(tmp_path: Path):
+    """What the rows of steps add is there for all three together too, and links to each part."""
+    path = make_bench(tmp_path / "bench", "all")
+    for part in ("agents", "memory", "resources"):
+        write_report(make_bench(path / part, part))
+    report = read_report(path)
+    assert {"percentiles-by-count", "cpu", "throughput"} <= charts(report).keys()
+    links = [row[0] for row in tables(report)["Steps"].rows]
+    assert links == [
+        Link(f"{part}/report.html", part) for part in ("agents", "memory", "resources")
+    ]
 
 
 def test_the_law_is_drawn_through_the_points_and_beyond(tmp_path: Path):
