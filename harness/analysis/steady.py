@@ -29,7 +29,7 @@ import numpy.typing as npt
 from harness.analysis.rows import MeasuredRows
 from harness.analysis.theil_sen import theil_sen
 
-__all__ = ["LEVEL_RATIO", "POINTS_MIN", "Steady", "run_steady", "steady_state"]
+__all__ = ["LEVEL_RATIO", "POINTS_MIN", "Steady", "both_steady", "run_steady", "steady_state"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -120,9 +120,17 @@ def run_steady(rows: MeasuredRows) -> Steady:
         seconds, throughput_ops_s, median_ms = (
             series[busy] for series in (seconds, throughput_ops_s, median_ms)
         )
+    return both_steady(seconds, throughput_ops_s, median_ms)
+
+
+def both_steady(times_s: Floats, throughput_ops_s: Floats, median_ms: Floats) -> Steady:
+    """Find the warm-up of throughput and of the median response time, (n,) each.
+
+    Where either never settled, or was too short to tell, that is what is found; else the later.
+    """
     found = [
-        steady_state(seconds, throughput_ops_s, what="throughput"),
-        steady_state(seconds, median_ms, what="the median response time"),
+        steady_state(times_s, throughput_ops_s, what="throughput"),
+        steady_state(times_s, median_ms, what="the median response time"),
     ]
     for verdict in (False, None):
         for one in found:

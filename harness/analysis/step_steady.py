@@ -14,13 +14,13 @@ import numpy as np
 import pyarrow as pa
 
 from harness.analysis.per_second import PerSecond
-from harness.analysis.steady import Steady, steady_state
+from harness.analysis.steady import Steady, both_steady
 from harness.rundir_reader import FileMetadata
 
 __all__ = ["SLICES", "STEP_COLUMNS", "step_steady"]
 
 STEP_COLUMNS = ("phase", "scheduled_ns", "finished_ns")
-# Above the 40 values that `steady_state` needs, with the first and the last slice left out.
+# Above the 40 values that `both_steady` needs, with the first and the last slice left out.
 SLICES = 60
 
 
@@ -47,12 +47,4 @@ def step_steady(batches: Iterable[tuple[FileMetadata, pa.Table]], duration_s: fl
         slices.add((since_ns * slices_a_second).astype(np.int64), finished - scheduled)
     numbers, done, median_ms = slices.series()
     times_s = numbers / slices_a_second
-    found = [
-        steady_state(times_s, done * slices_a_second, what="throughput"),
-        steady_state(times_s, median_ms, what="the median response time"),
-    ]
-    for verdict in (False, None):
-        for one in found:
-            if one["settled"] is verdict:
-                return one
-    return max(found, key=lambda one: one["warmup_s"] or 0.0)
+    return both_steady(times_s, done * slices_a_second, median_ms)

@@ -14,9 +14,9 @@ import click
 from harness.commands.bench_agents import agents
 from harness.commands.bench_memory import memory, parse_volumes
 from harness.commands.bench_resources import resources
-from harness.commands.benchmarking import make_report
 from harness.commands.measuring import say
 from harness.commands.options import OUTPUT_OPTIONS, plan_options, with_options
+from harness.commands.report import make_report
 from harness.errors import HarnessError, UsageError
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ import click
 
 from harness.commands.judging import Judge
 from harness.commands.measuring import say, stop_on_signals
+from harness.commands.report import make_report
 from harness.errors import HarnessError, UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from harness.benchmarks.bench_directory import BenchDirectory
     from harness.runner import Outcome
 
-__all__ = ["make_report", "measure_in_steps"]
+__all__ = ["measure_in_steps"]
 
 
 def measure_in_steps(  # noqa: PLR0913 - what a benchmark is made of, each by its name
@@ -114,13 +115,3 @@ def _print(shown: RenderableType, outcome: Outcome, path: Path) -> None:
         console.print(render_thresholds(outcome.summary["thresholds"]))
     click.echo()
     click.echo(path)
-
-
-def make_report(path: Path) -> None:
-    """Make ``report.html``; whatever becomes of it, the benchmark stays what it is."""
-    from harness.report.html import write_report
-
-    try:
-        write_report(path)
-    except Exception as error:  # noqa: BLE001 - a report is no reason to lose a benchmark
-        say(f"the report could not be made: {error}")

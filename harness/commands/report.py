@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.commands.measuring import say
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -67,19 +68,14 @@ def _render(found: Report, form: str) -> str:
     return render_json(found) if form == "json" else render_csv(found)
 
 
-def make_report(directory: Path) -> str | None:
-    """Make ``report.html`` at the end of a measurement, which it may not fail.
-
-    Returns:
-        None, or what went wrong in one sentence.
-    """
+def make_report(directory: Path) -> None:
+    """Make ``report.html`` at the end of a measurement, which it may not fail; say if it cannot."""
     try:
         from harness.report.html import write_report
 
         write_report(directory)
     except Exception as error:  # noqa: BLE001 - the figures are there, with or without a picture
-        return (
+        say(
             f"report.html could not be made ({type(error).__name__}: {error}); "
             f"`harness report {directory}` tries again"
         )
-    return None

@@ -75,9 +75,7 @@ def _measure(plan: RunPlan, judge: Judge, out: Path | None, as_json: bool) -> in
             click.echo(directory.path)
         raise
     outcome = judge.judge(directory, outcome)
-    problem = make_report(directory.path)
-    if problem is not None:
-        say(problem)
+    make_report(directory.path)
     _print_outcome(outcome, directory.path, as_json)
     if as_json:
         judge.say_breaches(outcome)
