@@ -149,10 +149,10 @@ def unrecorded(folder: Path) -> Ran:
 
 
 def test_the_run_directory_has_the_files_of_the_contract(standard: Ran):
-    """run.json, ops, resources, agents, events and summary, and nothing unfinished."""
+    """run.json, ops, resources, agents, events, summary and report, and nothing unfinished."""
     names = {path.name for path in standard.out.iterdir()}
     expected = {"run.json", "ops", "loadgen", "resources", "agents.parquet", "events.jsonl"}
-    assert names == expected | {"summary.json", "data"}
+    assert names == expected | {"summary.json", "report.html", "data"}
     node = standard.run["topology"]["driver_node_id"]
     assert {path.name for path in (standard.out / "resources").iterdir()} == {
         f"nodes-{node}.arrows",
