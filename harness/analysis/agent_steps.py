@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import median_low
 from typing import Any
 
 from harness.analysis.resources import NODE, process_figures
@@ -191,9 +191,6 @@ def _latencies(groups: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float
 
 
 def _median(values: Sequence[float | None]) -> float | None:
-    """The median of what is known; whole where all of it is, such as a count."""
+    """The median of what is known; of an even number the lower, so that it is some repeat's own."""
     known = [value for value in values if value is not None]
-    if not known:
-        return None
-    middle = median(known)
-    return round(middle) if all(isinstance(value, int) for value in known) else middle
+    return median_low(known) if known else None

@@ -4,14 +4,16 @@ An agent's measured operations, in the order in which it issued them, are its ro
 the other: the first 18 are round 0 of the standard workload, and so on. A round that was cut is
 no round. Of round r that every agent has finished
 
-    total    last end of any agent - first begin of any agent
+    total    until its last agent would have ended, had all begun it at one moment
     avg, min, max, std, p95    of the agents' own durations of it
 
 so that min <= avg, p95 <= max <= total. The agents of a round are all there are, not a sample of
 more: its standard deviation and 95th percentile are the population's, of however few. A figure
-of a run is its median over rounds, which keeps that order. Agents do not wait for each other
-between rounds: one that is a little faster than the others is ahead of them by more in each
-round, and the total, but no agent's duration, grows by that.
+of a run is its median over rounds, which keeps that order.
+
+Agents do not wait for each other between rounds, so that one that is a little faster is ahead of
+the others by more in each round. From the first begin to the last end would therefore measure how
+long the run was: begins are laid on one moment instead, and the total is the longest duration.
 """
 
 from __future__ import annotations
@@ -66,9 +68,8 @@ class Rounds:
         if not self.begin_ns.size:
             return dict.fromkeys(ROUND_FIGURES)
         durations_s = (self.end_ns - self.begin_ns) / 1e9
-        total_s = (self.end_ns.max(axis=0) - self.begin_ns.min(axis=0)) / 1e9
         by_round = (
-            total_s,
+            durations_s.max(axis=0),
             durations_s.mean(axis=0),
             durations_s.min(axis=0),
             durations_s.max(axis=0),

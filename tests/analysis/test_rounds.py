@@ -31,10 +31,10 @@ def rows_of(agents: dict[int, list[tuple[float, float]]]) -> AgentRows:
 
 
 def test_a_round_runs_from_its_first_operation_to_its_last():
-    """Of two agents whose rounds overlap, the total is over both, the others are of each."""
+    """The total is that of the slowest, however much earlier another one began."""
     rows = rows_of({0: [(0, 1), (1, 3)], 1: [(1, 4), (4, 6)]})
     figures = find_rounds(rows, 2, 2).figures()
-    assert figures["total_s"] == 6.0  # from 0 to 6
+    assert figures["total_s"] == 5.0  # of agent 1; from 0 to 6 one of them was at it
     assert (figures["min_s"], figures["avg_s"], figures["max_s"]) == (3.0, 4.0, 5.0)
     assert figures["std_s"] == 1.0
     assert figures["p95_s"] == pytest.approx(4.9)
@@ -71,6 +71,17 @@ def test_a_figure_is_its_median_over_rounds():
     for name in ("total_s", "avg_s", "min_s", "max_s", "p95_s"):
         assert figures[name] == 2.0
     assert figures["std_s"] == 0.0
+
+
+def test_how_long_agents_go_on_says_nothing_of_a_round():
+    """A faster agent is ever further ahead; the total is the same after 3 rounds and after 300."""
+    for rounds in (3, 300):
+        spans = {
+            agent: [(at * length, (at + 1) * length) for at in range(rounds)]
+            for agent, length in ((0, 1.0), (1, 1.1))
+        }
+        figures = find_rounds(rows_of(spans), 2, 1).figures()
+        assert figures["total_s"] == pytest.approx(1.1)
 
 
 def test_figures_keep_their_order_whatever_the_agents_do():
