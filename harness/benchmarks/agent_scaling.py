@@ -33,10 +33,10 @@ _THREADS_BESIDE = ("memory_core", "embedded")
 
 
 def parse_counts(text: str) -> tuple[int, ...]:
-    """Numbers of agents from ``1,10,50``: in order, each once, whichever way they are given.
+    """Numbers of agents from ``1,10,50``: in order, whichever way they are given.
 
     Raises:
-        UsageError: one is no number of agents, or there are none or too many.
+        UsageError: one is no number of agents or comes twice, or there are none or too many.
     """
     counts = set()
     for part in text.split(","):
@@ -45,6 +45,8 @@ def parse_counts(text: str) -> tuple[int, ...]:
             raise UsageError("--counts", f"{word[:40]!r} is no number of agents; {_EXAMPLE}")
         if len(word) > 20 or not 0 < int(word) <= MAX_AGENTS:
             raise UsageError("--counts", f"{word[:40]} is not from 1 to {MAX_AGENTS:,} agents")
+        if int(word) in counts:
+            raise UsageError("--counts", f"names {int(word)} twice; --repeats measures all again")
         counts.add(int(word))
     if len(counts) > MAX_COUNTS:
         raise UsageError("--counts", f"has {len(counts):,} counts; give at most {MAX_COUNTS}")

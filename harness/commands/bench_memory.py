@@ -89,7 +89,7 @@ def parse_volumes(text: str) -> tuple[int, ...]:
     """Volumes from ``1000,10000``; ``10_000`` and ``1e6`` are numbers too.
 
     Raises:
-        UsageError: a part is no whole number.
+        UsageError: a part is no whole number, or comes twice.
     """
     found = []
     for part in text.split(","):
@@ -101,6 +101,8 @@ def parse_volumes(text: str) -> tuple[int, ...]:
             ) from None
         if not value.is_integer():
             raise UsageError("--volumes", f"{part.strip()!r} is no whole number")
+        if int(value) in found:
+            raise UsageError("--volumes", f"names {int(value)} twice; name each volume once")
         found.append(int(value))
     return tuple(found)
 

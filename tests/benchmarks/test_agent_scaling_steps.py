@@ -33,12 +33,11 @@ def scaling(**given: Any) -> AgentScaling:
         ("1,10,50", (1, 10, 50)),
         ("7", (7,)),
         (" 3 , 1,2 ", (1, 2, 3)),
-        ("5,1,5", (1, 5)),
         ("10000000", (10_000_000,)),
     ],
 )
-def test_counts_are_taken_in_order_each_once(text: str, counts: tuple[int, ...]):
-    """Whichever way they are given, the smallest comes first and none comes twice."""
+def test_counts_are_taken_in_order(text: str, counts: tuple[int, ...]):
+    """Whichever way they are given, the smallest comes first."""
     assert parse_counts(text) == counts
 
 
@@ -54,6 +53,13 @@ def test_what_is_no_number_of_agents_is_refused(text: str):
     assert len(str(caught.value)) < 150
     with pytest.raises(UsageError, match="at most 100"):
         parse_counts(",".join(map(str, range(1, 102))))
+
+
+@pytest.mark.parametrize(("text", "named"), [("1,1", 1), ("5,1,5", 5), ("10, 010", 10)])
+def test_a_count_that_comes_twice_is_refused(text: str, named: int):
+    """It is named, however it is written, with what measures a count again."""
+    with pytest.raises(UsageError, match=rf"^--counts: names {named} twice; --repeats "):
+        parse_counts(text)
 
 
 def test_counts_are_interleaved_and_every_second_pass_goes_back():

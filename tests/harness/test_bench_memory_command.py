@@ -35,9 +35,15 @@ def begun(path: Path, **plan: Any) -> Path:
 
 
 def test_volumes_are_numbers_in_any_order():
-    """They are measured from the smallest on, each once."""
+    """They are measured from the smallest on."""
     assert parse_volumes("1000, 1e6,10_000") == (1_000, 1_000_000, 10_000)
-    assert MemorySettings(volumes=(1_000, 10, 1_000)).volumes == (10, 1_000)
+    assert MemorySettings(volumes=(1_000, 10)).volumes == (10, 1_000)
+
+
+@pytest.mark.parametrize("text", ["1000,1000", "10,1000,1e3", "1_000,1000"])
+def test_a_volume_that_comes_twice_is_refused(text: str):
+    """It is named, however it is written."""
+    assert refused("--volumes", text) == "--volumes: names 1000 twice; name each volume once"
 
 
 @pytest.mark.parametrize("text", ["", "x", "1000,", "1.5", "inf", "nan", "1;2"])
