@@ -7,12 +7,13 @@ its verdicts carry its name.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from harness.analysis.verdicts import VERDICTS, Verdict
 from harness.errors import RunDirectoryError
-from harness.rundir_reader import open_run
+from harness.rundir_reader import RunReader, open_run
 from harness.schema import SCHEMA_VERSION
 
 __all__ = ["BENCHMARKS", "join_summaries"]
@@ -21,11 +22,18 @@ BENCHMARKS = ("agents", "memory", "resources")
 _OWN = frozenset({"schema_version", "bench", "duration_s", "verdicts", "thresholds"})
 
 
-def join_summaries(path: Path) -> dict[str, Any]:
+def _written(part: RunReader) -> dict[str, Any] | None:
+    return part.summary
+
+
+def join_summaries(
+    path: Path, summary_of: Callable[[RunReader], dict[str, Any] | None] = _written
+) -> dict[str, Any]:
     """Join what the benchmarks in a directory say; one that is missing is a verdict.
 
     Args:
         path: has a bench directory for each of `BENCHMARKS`, by its name.
+        summary_of: gives the summary of one, None where there is none; by default as written.
     """
     sections: dict[str, Any] = {}
     benchmarks: dict[str, Any] = {}
@@ -33,7 +41,7 @@ def join_summaries(path: Path) -> dict[str, Any]:
     for name in BENCHMARKS:
         try:
             found = open_run(path / name)
-            status, summary = found.run.get("status"), found.summary
+            status, summary = found.run.get("status"), summary_of(found)
         except RunDirectoryError:
             status, summary = None, None
         if summary is None:

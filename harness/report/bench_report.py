@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.benchmarks.bench_directory import BenchReader
-from harness.errors import RunDirectoryError
 from harness.report import figures
 from harness.report.bench_steps import (
     first_run,
@@ -18,6 +17,7 @@ from harness.report.bench_steps import (
     steady_run,
     steps_section,
 )
+from harness.report.bench_summary import read_bench_summary
 from harness.report.capacity_section import capacity_sections, capacity_title
 from harness.report.document import (
     Block,
@@ -25,9 +25,8 @@ from harness.report.document import (
     Report,
     Section,
     Tile,
-    Verdict,
 )
-from harness.report.fields import group, number, sized_groups, text, verdicts_of
+from harness.report.fields import group, number, sized_groups, text
 from harness.report.plan_section import again_section, environment_section, plan_section
 from harness.report.quantities import exponent, figure
 from harness.report.run_report import (
@@ -52,7 +51,7 @@ def is_bench(run: Summary) -> bool:
 
 def bench_report(reader: BenchReader) -> Report:
     """Lay out all that is known of a benchmark; one that was killed, as far as it came."""
-    summary = _summary(reader)
+    summary, verdicts = read_bench_summary(reader)
     run = reader.run
     steady = steady_run(reader, summary)
     sections = [
@@ -73,19 +72,12 @@ def bench_report(reader: BenchReader) -> Report:
         title=_title(run, summary),
         subtitle=plan_in_words(run),
         started=text(run, "started"),
-        verdicts=_verdicts(run, summary),
+        verdicts=verdicts,
         tiles=_tiles(summary),
         sections=_named_once([section for section in sections if section]),
         problems=problems_of(run),
         summary=summary,
     )
-
-
-def _summary(reader: BenchReader) -> Summary:
-    try:
-        return reader.summary or {}
-    except RunDirectoryError:
-        return {}
 
 
 def _named_once(sections: Sequence[Section]) -> list[Section]:
@@ -133,14 +125,6 @@ def _title(run: Summary, summary: Summary) -> str:
     if run.get("status") == "running":
         return "This benchmark has not ended"
     return text(run, "command").replace("-", " ").capitalize() or "Benchmark"
-
-
-def _verdicts(run: Summary, summary: Summary) -> list[Verdict]:
-    found = verdicts_of(summary)
-    if summary or run.get("status") in {"complete", "invalid"}:
-        return found
-    sentence = "The benchmark has not ended, or was killed: these are the steps that are there."
-    return [Verdict("completion", "warning", sentence), *found]
 
 
 def _tiles(summary: Summary) -> list[Tile]:

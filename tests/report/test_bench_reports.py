@@ -181,6 +181,59 @@ def test_a_benchmark_that_was_killed_shows_its_steps(tmp_path: Path, kind: str):
     write_report(path)
 
 
+@pytest.mark.parametrize(
+    ("kind", "key"),
+    [("agents", "percentiles-by-count"), ("resources", "leak-0")],
+)
+def test_figures_of_a_killed_benchmark_are_made_anew(tmp_path: Path, kind: str, key: str):
+    """Without a summary the figures are those of the steps, and so are verdicts and tiles."""
+    report = read_report(make_bench(tmp_path / "bench", kind, summary=False))
+    assert key in charts(report)
+    assert "figures are made anew" in report.verdicts[0].sentence
+    assert [one.name for one in report.verdicts].count("completion") == 1
+    assert "has not ended" not in report.title
+
+
+def test_a_summary_that_is_damaged_is_made_anew(tmp_path: Path):
+    """A torn summary.json is said to be damaged, and what stands there is of the steps."""
+    path = make_bench(tmp_path / "bench", "agents")
+    (path / "summary.json").write_text("{")
+    report = read_report(path)
+    assert any("summary of the benchmark is damaged" in one.sentence for one in report.verdicts)
+    assert report.summary["counts"]["500"]["operations_per_second"] > 0
+    assert (path / "summary.json").read_text() == "{"
+
+
+def test_a_summary_that_is_gone_is_made_anew(tmp_path: Path):
+    """Of a benchmark that ended, a summary.json that is gone is said to be missing."""
+    path = make_bench(tmp_path / "bench", "agents")
+    (path / "summary.json").unlink()
+    report = read_report(path)
+    assert any("summary of the benchmark is missing" in one.sentence for one in report.verdicts)
+
+
+def test_what_cannot_be_summed_up_anew_leaves_the_steps(tmp_path: Path):
+    """Where a step is damaged too, its bench report has a verdict and the table of steps."""
+    path = make_bench(tmp_path / "bench", "agents")
+    (path / "summary.json").write_text("{")
+    (path / "steps" / "agents-500-1" / "run.json").write_text("{")
+    report = read_report(path)
+    assert "damaged: these are the steps" in report.verdicts[0].sentence
+    assert tables(report)["Steps"].rows[0][1] == "cannot be read"
+
+
+def test_a_part_of_a_joined_benchmark_that_was_killed_is_made_anew(tmp_path: Path):
+    """Killed in its second part, a joined benchmark has the figures of the first and of that."""
+    path = make_bench(tmp_path / "bench", "all", summary=False)
+    make_bench(path / "agents", "agents")
+    make_bench(path / "resources", "resources", summary=False)
+    report = read_report(path)
+    assert {"scaling", "leak-0"} <= charts(report).keys()
+    assert {"completion", "memory.completion", "resources.completion"} <= {
+        one.name for one in report.verdicts
+    }
+
+
 @pytest.mark.parametrize("steps", ["x", [1], [{"name": "../.."}], [{"name": "\x00"}], {}])
 def test_steps_lead_nowhere_else(tmp_path: Path, steps: Any):
     """What run.json names as steps is looked for in the folder of steps and nowhere else."""
