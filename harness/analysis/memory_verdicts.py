@@ -135,18 +135,22 @@ def _failures(volumes: _Volumes) -> Verdict:
 
 
 def _recall(volumes: _Volumes) -> Verdict:
-    lowest: tuple[float, str, str] | None = None
-    for volume, figures in volumes.items():
-        for tier in ("all", "stm", "im", "ltm"):
-            value = figures["recall"][tier]
-            if value is not None and (lowest is None or value < lowest[0]):
-                lowest = (value, tier, volume)
-    if lowest is None:
+    known = [
+        (value, tier, volume)
+        for volume, figures in volumes.items()
+        for tier in ("all", "stm", "im", "ltm")
+        if (value := figures["recall"][tier]) is not None
+    ]
+    if not known:
         return _verdict("recall", "ok", "Recall is not known: searches gave nothing to compare.")
-    value, tier, volume = lowest
+    value, tier, volume = min(known, key=lambda one: one[0])
     k = volumes[volume]["recall"]["k"]
-    where = "across tiers" if tier == "all" else f"in {tier}"
-    sentence = f"Recall@{k} was lowest {where} at {_number(int(volume))}: {value:.3f}."
+    if value == max(known, key=lambda one: one[0])[0]:
+        sentence = f"Recall@{k} was {value:.3f} everywhere."
+    else:
+        where = "across tiers" if tier == "all" else f"in {tier}"
+        shown = min(f"{value:.3f}", "0.999")  # what is not 1 is not to be read as 1
+        sentence = f"Recall@{k} was lowest {where} at {_number(int(volume))}: {shown}."
     return _verdict("recall", "warning" if value < _LEAST_RECALL else "ok", sentence)
 
 

@@ -240,6 +240,27 @@ def test_a_store_that_keeps_all_is_said_to(tmp_path: Path):
     assert verdict(summary, "forgets")["verdict"] == "ok"
 
 
+def test_recall_that_is_the_same_everywhere_has_no_lowest(tmp_path: Path):
+    """With 1 in each tier at each volume, that is said, and no place is named."""
+    one = verdict(summarise_memory_scaling(made(tmp_path / "b")), "recall")
+    assert (one["verdict"], one["sentence"]) == ("ok", "Recall@10 was 1.000 everywhere.")
+
+
+@pytest.mark.parametrize(
+    ("lowest", "judged", "said"),
+    [(0.97, "ok", "0.970"), (0.99996, "ok", "0.999"), (0.8, "warning", "0.800")],
+)
+def test_the_lowest_recall_is_named_with_its_place(
+    tmp_path: Path, lowest: float, judged: str, said: str
+):
+    """The tier and the volume are named, and what is less than 1 is not rounded to it."""
+    recall = {"all": 1.0, "stm": lowest, "im": None, "ltm": None}
+    audit = {"missing": 0, "strangers": 0, "recall": recall, "queries": 20}
+    one = verdict(summarise_memory_scaling(made(tmp_path / "b", audit=audit)), "recall")
+    assert one["verdict"] == judged
+    assert one["sentence"] == f"Recall@10 was lowest in stm at 100 memories: {said}."
+
+
 def test_what_a_target_does_not_say_is_not_known(tmp_path: Path):
     """Without states, counts and tiers there is a warning, not a verdict of forgetting."""
     silent = {
