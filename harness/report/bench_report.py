@@ -109,11 +109,14 @@ def _title(run: Summary, summary: Summary) -> str:
     if reached:
         rate, size = max(reached)
         return f"{figures.rate(rate)} operations a second at the most, with {size:,} agents"
-    volumes = list(sized_groups(summary, "volumes"))
-    if volumes:
-        size, largest = volumes[-1]
-        p50 = number(largest, "search_latency_ms", "p50")
-        return f"A search among {size:,} memories takes {figures.time(p50)}"
+    searched = [
+        (size, p50)
+        for size, one in sized_groups(summary, "volumes")
+        if (p50 := number(one, "search_latency_ms", "p50")) is not None
+    ]
+    if searched:
+        size, p50 = searched[-1]
+        return f"Median response time of a search among {size:,} memories: {figures.time(p50)}"
     carried = number(summary, "resources", "actual_rate_ops_per_second")
     if carried is not None:
         time = number(summary, "resources", "p95_operation_time_ms")

@@ -78,7 +78,10 @@ def _title(data: RunData) -> str:
 
 def plan_in_words(run: Mapping[str, Any]) -> str:
     """The main facts of a plan in one line."""
-    plan = group(run, "plan")
+    plan = dict(group(run, "plan"))
+    if text(run, "command") == "bench-memory":  # loads and probes, which no workload does
+        for name in ("workload", "rate", "rounds"):
+            plan.pop(name, None)
     rate = number(plan, "rate")
     loop = "closed loop" if rate is None else f"open loop at {figures.rate(rate)} operations/s"
     facts = [text(plan, "target"), text(plan, "workload"), text(plan, "durability")]

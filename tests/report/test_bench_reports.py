@@ -120,6 +120,25 @@ def test_a_law_that_was_not_fitted_leaves_the_points(tmp_path: Path):
     assert "No scalability law was fitted." in write_report(path).read_text()
 
 
+def test_a_benchmark_of_memories_is_titled_by_what_the_figure_is(tmp_path: Path):
+    """It names the largest volume, and that the time is the median response time."""
+    report = read_report(make_bench(tmp_path / "bench", "memory"))
+    assert report.title == "Median response time of a search among 1,000,000 memories: 1.45 ms"
+
+
+def test_a_benchmark_of_memories_has_no_rounds(tmp_path: Path):
+    """It is of no workload, loop and rounds, whatever its plan has; that of agents has them."""
+    subtitles = {}
+    for kind in ("agents", "memory"):
+        path = make_bench(tmp_path / kind, kind)
+        run = json.loads((path / "run.json").read_text())
+        run["plan"] |= {"workload": "standard", "rate": None, "rounds": 20, "durability": "fsync"}
+        (path / "run.json").write_text(json.dumps(run))
+        subtitles[kind] = read_report(path).subtitle.split(" · ")
+    assert subtitles["memory"] == ["memory_core", "fsync", "seed 1"]
+    assert {"standard", "closed loop", "20 rounds"} <= set(subtitles["agents"])
+
+
 def test_degradation_has_points_and_fit_on_logarithmic_axes(tmp_path: Path):
     """Each operation has service and response at each volume, and the fitted curve."""
     chart = charts(read_report(make_bench(tmp_path / "bench", "memory")))["degradation-search"]
