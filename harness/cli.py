@@ -58,7 +58,8 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except OSError as error:
-        say(f"{error.filename or 'the system'}: {error.strerror or error}")
+        place = error.filename or "a file that is written or read"  # writes do not say which
+        say(f"{place}: {error.strerror or error}")
         code = 1
     sys.exit(code)
 

@@ -14,6 +14,7 @@ import click
 from harness.commands.bench_agents import agents
 from harness.commands.bench_memory import memory, parse_volumes
 from harness.commands.bench_resources import resources
+from harness.commands.benchmarking import of_disk
 from harness.commands.measuring import say
 from harness.commands.options import OUTPUT_OPTIONS, plan_options, with_options
 from harness.commands.report import make_report
@@ -85,7 +86,12 @@ def every(context: click.Context, /, out: Path | None, as_json: bool, **options:
     except KeyboardInterrupt:
         interrupted = True
     code = 130 if interrupted else next((one for one in _WORST if one in codes), 0)
-    _sum_up(directory, code)
+    try:
+        _sum_up(directory, code)
+    except OSError as error:
+        if not as_json:
+            click.echo(directory.path)
+        raise of_disk(error, directory.path) from error
     if as_json:
         click.echo((directory.path / "summary.json").read_text(), nl=False)
     else:

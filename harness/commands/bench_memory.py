@@ -180,6 +180,7 @@ def _measure(
         summarise=summarise_memory_scaling,
         render=render_memory_scaling,
         reopened=reopened,
+        goes_on=True,
         judge=judge,
     )
 

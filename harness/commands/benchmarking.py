@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import shutil
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +16,7 @@ import click
 from harness.commands.judging import Judge
 from harness.commands.measuring import say, stop_on_signals
 from harness.commands.report import make_report
-from harness.errors import HarnessError, UsageError
+from harness.errors import HarnessError, RunFailedError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -22,7 +25,9 @@ if TYPE_CHECKING:
     from harness.benchmarks.bench_directory import BenchDirectory
     from harness.runner import Outcome
 
-__all__ = ["measure_in_steps"]
+__all__ = ["measure_in_steps", "of_disk"]
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def measure_in_steps(  # noqa: PLR0913 - what a benchmark is made of, each by its name
@@ -37,6 +42,7 @@ def measure_in_steps(  # noqa: PLR0913 - what a benchmark is made of, each by it
     render: Callable[[dict[str, Any]], RenderableType],
     judge: Judge | None = None,
     reopened: BenchDirectory | None = None,
+    goes_on: bool = False,
 ) -> int:
     """Carry a benchmark out, print what it says and where it is; its exit code.
 
@@ -54,10 +60,11 @@ def measure_in_steps(  # noqa: PLR0913 - what a benchmark is made of, each by it
         render: makes of the summary what is shown in the terminal.
         judge: judges by thresholds that were asked for; check them before this.
         reopened: the directory of a benchmark that goes on, in the place of a new one.
+        goes_on: one that was stopped goes on with ``--out``.
 
     Raises:
         UsageError: nothing was measured; no directory is left, but one that went on.
-        RunFailedError: a step could not be measured.
+        RunFailedError: a step could not be measured, or a disk is full.
     """
     import harness
     from harness.benchmarks.bench import carry_out
@@ -69,28 +76,24 @@ def measure_in_steps(  # noqa: PLR0913 - what a benchmark is made of, each by it
     judge = judge or Judge(thresholds=(), junit=None)
     existed = out is not None and out.exists()
     directory = reopened or BenchDirectory.create(out, command)
-    host = host_facts()
-    versions = {"harness": harness.__version__, **host["packages"]}
-    directory.describe(
-        hosts=[host], versions=versions, commit=harness_commit(), arguments=sys.argv[1:]
-    )
-    directory.describe(**settings)
     stop = StopRequest()
-    try:
-        with stop_on_signals(stop), live_view() as view:
-            outcome = carry_out(directory, address, view, stop, steps, summarise)
-    except UsageError:  # nothing was measured: leave things as they were
-        if reopened is None:
-            shutil.rmtree(directory.path, ignore_errors=True)
-            if existed:
-                directory.path.mkdir(exist_ok=True)
-        raise
-    except (HarnessError, KeyboardInterrupt) as error:
-        judge.tell_failure(directory.path, str(error) or "The benchmark was interrupted.")
-        if not as_json:
-            click.echo(directory.path)
-        raise
-    outcome = judge.judge(directory, outcome)
+    with _failures_told(directory.path, judge, settings, as_json=as_json, goes_on=goes_on):
+        host = host_facts()
+        versions = {"harness": harness.__version__, **host["packages"]}
+        directory.describe(
+            hosts=[host], versions=versions, commit=harness_commit(), arguments=sys.argv[1:]
+        )
+        directory.describe(**settings)
+        try:
+            with stop_on_signals(stop), live_view() as view:
+                outcome = carry_out(directory, address, view, stop, steps, summarise)
+        except UsageError:  # nothing was measured: leave things as they were
+            if reopened is None:
+                shutil.rmtree(directory.path, ignore_errors=True)
+                if existed:
+                    directory.path.mkdir(exist_ok=True)
+            raise
+        outcome = judge.judge(directory, outcome)
     for problem in outcome.problems:
         say(problem)
     make_report(directory.path)
@@ -100,6 +103,60 @@ def measure_in_steps(  # noqa: PLR0913 - what a benchmark is made of, each by it
     else:
         _print(render(outcome.summary), outcome, directory.path)
     return judge.finish(directory.path, outcome)
+
+
+@contextlib.contextmanager
+def _failures_told(
+    path: Path, judge: Judge, settings: Mapping[str, Any], *, as_json: bool, goes_on: bool
+) -> Iterator[None]:
+    """Print where a benchmark that failed has left what it measured, and write its JUnit file."""
+    try:
+        yield
+    except (UsageError, BrokenPipeError):
+        raise
+    except (HarnessError, KeyboardInterrupt, OSError) as error:
+        failure: BaseException = error
+        if isinstance(error, OSError):
+            plan = settings.get("plan", {})
+            failure = of_disk(error, path, plan.get("data_dir"), goes_on=goes_on)
+        judge.tell_failure(path, str(failure) or "The benchmark was interrupted.")
+        if not as_json:
+            click.echo(path)
+        if failure is error:
+            raise
+        raise failure from error
+
+
+def of_disk(
+    error: OSError, path: Path, data_dir: str | None = None, *, goes_on: bool = False
+) -> RunFailedError:
+    """What the file system refused a benchmark, in a sentence that says where and what to do.
+
+    Args:
+        error: names no file where a write failed.
+        path: of the bench directory.
+        data_dir: where the store works, if elsewhere.
+        goes_on: the benchmark goes on with ``--out``.
+    """
+    reason = error.strerror or str(error)
+    named = error.filename if isinstance(error.filename, str) else None
+    kept = f"what was measured is in {path}"
+    if goes_on:
+        kept = f"the same command with --out {path} goes on"
+    if error.errno not in _FULL:
+        return RunFailedError(f"{named or path}: {reason}; {kept}")
+    place = Path(named).parent if named else _fullest([path, data_dir, tempfile.gettempdir()])
+    return RunFailedError(f"the disk of {place} is full ({reason}): make room there; {kept}")
+
+
+def _fullest(places: list[Path | str | None]) -> Path:
+    """Of the places that there are, the first with the least room."""
+    room: dict[Path, int] = {}
+    for place in places:
+        with contextlib.suppress(OSError):
+            if place is not None:
+                room[Path(place)] = shutil.disk_usage(place).free
+    return min(room, key=room.__getitem__, default=Path(str(places[0])))
 
 
 def _print(shown: RenderableType, outcome: Outcome, path: Path) -> None:
