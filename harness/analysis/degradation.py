@@ -219,8 +219,8 @@ def _steepest(x: Floats, y: Floats, one: Lines) -> str:
 
 def _power(exponent: Estimate) -> str:
     estimate, low, high = exponent["estimate"], exponent["low"], exponent["high"]
-    text = f"{estimate:.2f}"
-    return text if low is None or high is None else f"{text} ({low:.2f} to {high:.2f})"
+    text = f"{estimate:z.2f}"  # z: nothing is no less than nothing, and has no sign
+    return text if low is None or high is None else f"{text} ({low:z.2f} to {high:z.2f})"
 
 
 def _whole(volume: float) -> str:

@@ -4,9 +4,10 @@ Times are of the rows of each volume's step, issued one at a time: response time
 service time, which is the store's own. The degradation curve is fitted on service time: a round
 trip through Ray takes a millisecond, which hides a curve of microseconds.
 
-The fit takes `BLOCKS` points of each operation and volume: medians of service time, each of a part
-of the operations in the order in which they were issued. One median a volume would leave no way
-to tell a bend from noise.
+The fit goes by the median service time of each operation and volume, which is the figure that is
+shown, drawn and judged. One point a volume would leave no way to tell a bend from noise, so the
+fit is given `BLOCKS` of them: medians of parts of the operations, in the order in which they were
+issued, moved together by one factor so that their geometric mean is the median of all.
 
 Memory is that of the processes in which the store works (own memory, USS, where it was sampled,
 else resident): of each process its median while retrieves and searches are probed, summed.
@@ -84,7 +85,7 @@ def summarise_memory_scaling(path: Path) -> Figures:
         used = memory_usage_bytes(step)
         volumes[str(found["memories"])] = _volume(used, found, rows, f"steps/{name}")
         for operation in PROBED:
-            points[operation] += _blocks(found["memories"], rows[operation].times("service"))
+            points[operation] += _points(found["memories"], rows[operation].times("service"))
     for figures in volumes.values():
         figures["memory_bytes_per_memory"] = _per_memory(figures, baseline)
     degradation = {name: _degradation(name, points[name], volumes) for name in PROBED}
@@ -254,11 +255,17 @@ def _per_memory(figures: Figures, baseline: Figures) -> float | None:
     return float(used - empty) / float(volume)
 
 
-def _blocks(volume: int, service_ns: Times) -> Iterable[tuple[int, float]]:
+def _points(volume: int, service_ns: Times) -> Iterable[tuple[int, float]]:
+    """Medians of parts, in milliseconds, whose geometric mean is the median of all."""
     count = min(BLOCKS, service_ns.size // _FEWEST_IN_BLOCK)
     if not count:
         return []
-    return [(volume, float(np.median(part)) / 1e6) for part in np.array_split(service_ns, count)]
+    parts = [float(np.median(part)) / 1e6 for part in np.array_split(service_ns, count)]
+    whole = float(np.median(service_ns)) / 1e6
+    if min(*parts, whole) <= 0:  # a time that has no logarithm: no fit goes by it
+        return [(volume, whole)]
+    scale = whole / float(np.exp(np.mean(np.log(parts))))
+    return [(volume, part * scale) for part in parts]
 
 
 def _degradation(

@@ -93,7 +93,7 @@ def _degradation_chart(name: str, found: Summary, volumes: Volumes) -> Chart | N
             for at in x
         ]
         series.append(
-            Series(label="fit to the service time", values=values, style="dashed", colour="teal")
+            Series(label="fit to the service p50", values=values, style="dashed", colour="teal")
         )
     bend = number(found, "bend_at")
     return Chart(

@@ -221,6 +221,15 @@ def test_name_of_the_operation_leads_the_sentence():
     assert found.sentence.startswith("Cross-tier time grows as memories^1.00")
 
 
+def test_no_exponent_is_below_zero_by_a_sign_alone():
+    """An exponent that rounds to nothing is written 0.00, never -0.00."""
+    times = np.array([1.0, 0.9999, 1.0, 0.9999])
+    sentence = fit_degradation(VOLUMES, times, operation="search").sentence
+    assert "memories^0.00" in sentence
+    assert "-0.00)" not in sentence
+    assert "^-0.00" not in fit_degradation([10, 100], [1.0, 0.9999]).sentence
+
+
 def test_summary_has_the_figures_of_the_contract():
     """The summary has the exponent, where it bends, the curve and the sentence."""
     summary = fit_degradation(SEVEN, bent(SEVEN)).summary()

@@ -317,6 +317,23 @@ def test_every_path_can_be_named_before_it_is_measured(tmp_path: Path):
     assert {path for path in measured if not any(one in path for one in loose)} <= paths(template)
 
 
+def test_the_fit_goes_through_the_medians_that_are_shown(tmp_path: Path):
+    """However unlike its parts a volume is, the line meets the median of all its operations."""
+    path = made(tmp_path / "b")
+    for volume, low_us in ((100, 100), (1_000, 200), (10_000, 400)):
+        step = RunDirectory(path / "steps" / f"volume-{volume}", {})
+        for file in (step.path / "ops").glob("*"):
+            file.unlink()
+        service_us = [low_us] * 24 + [9 * low_us] * 16  # the last two of five parts
+        write_rows(step, None, "search", [1_000 * one for one in service_us])
+    found = summarise_memory_scaling(path)["degradation"]["search"]
+    shown = [point["service_p50_ms"] for point in found["points"]]
+    assert shown == pytest.approx([0.1, 0.2, 0.4])
+    assert found["exponent"]["estimate"] == pytest.approx(np.log10(2))
+    drawn = [one["ms"] for one in found["fit"]]
+    assert [drawn[0], drawn[-1]] == pytest.approx([0.1, 0.4])
+
+
 def test_each_volume_gives_the_fit_several_points(tmp_path: Path):
     """One point a volume would tell no bend from noise."""
     points = json.dumps(summarise_memory_scaling(made(tmp_path / "b", slow="search")))
