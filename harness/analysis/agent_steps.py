@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from statistics import median_low
 from typing import Any
 
-from harness.analysis.resources import NODE, process_figures
+from harness.analysis.resources import NODE, cpu_seconds_together, process_figures
 from harness.analysis.rounds import COLUMNS, AgentRows, find_rounds, read_agent_rows
 from harness.analysis.rows import Window
 from harness.analysis.step_steady import STEP_COLUMNS, step_steady
 from harness.analysis.summary import summarise
 from harness.rundir_reader import RunReader
-from harness.schema import OPERATIONS, ROLES
+from harness.schema import OPERATIONS
 from harness.workload import RETRIEVES, SEARCHES, STATES
 
 __all__ = ["ROUND_OPERATIONS", "SCALARS", "Repeat", "count_figures", "read_repeat", "usable"]
@@ -86,13 +86,14 @@ class Repeat:
 
     @property
     def other_cores(self) -> float | None:
-        """Cores that programs that are not ours used; None where several machines are."""
+        """Cores that other programs used; None of several machines, or where not measured."""
         resources, duration_s = self.summary["resources"], self.summary["duration_s"]
         node = resources[NODE]
-        if node["nodes"] != 1 or not duration_s:
+        ours_s = cpu_seconds_together(resources)
+        if node["nodes"] != 1 or not duration_s or ours_s is None:
             return None
-        ours = sum(resources[role]["cpu_seconds"] or 0.0 for role in ROLES) / duration_s
-        return max(0.0, float(node["cpu_percent_avg"] / 100 * node["cpu_count"] - ours))
+        used = node["cpu_percent_avg"] / 100 * node["cpu_count"]
+        return max(0.0, float(used - ours_s / duration_s))
 
     def as_dict(self) -> dict[str, Any]:
         """Give what a summary says of one repeat."""

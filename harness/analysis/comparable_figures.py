@@ -270,17 +270,21 @@ def with_derived(summary: Mapping[str, Any]) -> dict[str, Any]:
     """Add to the summary of a run what compares better than what is in it.
 
     ``failed_ratio``: of operations that failed; ``cpu_us_per_operation.all``: of our processes
-    together; ``disk_write_bytes_per_operation``: of the machines, whoever wrote.
+    together, None where that of one was not measured; ``disk_write_bytes_per_operation``: of the
+    machines, whoever wrote.
     """
     operations = finite_number(summary.get("operations")) or 0.0
     failed = finite_number(summary.get("failed"))
     each = summary.get("cpu_us_per_operation")
     each = dict(each) if isinstance(each, Mapping) else {}
-    known = [value for role in ROLES if (value := finite_number(each.get(role))) is not None]
+    known = {role: value for role in ROLES if (value := finite_number(each.get(role))) is not None}
+    whole = all(
+        role in known or not figure_value(summary, f"resources.{role}.processes") for role in ROLES
+    )
     written = figure_value(summary, "resources.node.disk_write_bytes")
     return {
         **summary,
         "failed_ratio": None if failed is None or not operations else failed / operations,
-        "cpu_us_per_operation": {**each, "all": sum(known) if known else None},
+        "cpu_us_per_operation": {**each, "all": sum(known.values()) if known and whole else None},
         "disk_write_bytes_per_operation": written / operations if written and operations else None,
     }

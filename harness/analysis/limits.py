@@ -52,7 +52,7 @@ class Utilisation:
         offered_rate_ops_s: operations due a second; None in the closed loop.
         cohorts: load generator processes; cohort_cores: CPU of one, in cores, on average.
         shards: shard processes; shard_cores: CPU of the busiest, in cores.
-        cores_by_role: CPU of all processes of a role, in cores.
+        cores_by_role: CPU of all processes of a role, in cores; empty where not all is known.
         machine_busy_ratio: of the busiest of the machines; cpu_count: cores of all of them.
         think_time_s: what agents wait on purpose between operations.
         thinking_ratio: how much of the agents' time no operation was under way.
@@ -200,10 +200,10 @@ def _think_time(used: Utilisation) -> Limit | None:
 
 
 def _waiting(used: Utilisation) -> Limit | None:
-    if used.machine_busy_ratio is None and used.cohort_cores is None:
+    if used.cohort_cores is None and used.shard_cores is None:
         return Limit(
             "unknown",
-            "What limited the run cannot be told: it was too short for a sample of its CPU; "
+            "What limited the run cannot be told: it was too short to measure its CPU; "
             f"{_share(used)}.",
         )
     taken_up = used.shard_taken_up_ratio
@@ -270,7 +270,7 @@ def _with_shortfall(limit: Limit, used: Utilisation) -> Limit:
 def _with_others(used: Utilisation) -> dict[str, float]:
     """The cores of each role, and of programs that are not ours where those can be told."""
     cores = dict(used.cores_by_role)
-    if used.machines == 1 and used.cpu_count and used.machine_busy_ratio is not None:
+    if cores and used.machines == 1 and used.cpu_count and used.machine_busy_ratio is not None:
         rest = used.machine_busy_ratio * used.cpu_count - sum(cores.values())
         cores["everything else"] = max(0.0, rest)
     return cores

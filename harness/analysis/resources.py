@@ -6,7 +6,10 @@ processes. Over several nodes, whose ticks fall at different moments, a role's a
 sum of its nodes' averages and its maximum that of the sum of each node's latest value.
 
 Counters (CPU-seconds, disk, network) are read at the window's two ends by linear interpolation
-between the samples on either side, so that nothing used before or after is counted.
+between the samples on either side, so that nothing used before or after is counted. The kernel
+counts a process's CPU in steps of 10 ms, and nothing is seen between two samples: in a window
+under `CPU_WINDOW_MIN_S`, or of fewer ticks than `CPU_TICKS_MIN`, CPU-seconds and what follows from
+them are None rather than a number that means nothing.
 
 Every role of `harness.schema.ROLES` and every figure is always there, with None for what was
 not sampled, so that the paths of a summary do not depend on the run.
@@ -14,6 +17,7 @@ not sampled, so that the paths of a summary do not depend on the run.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +28,15 @@ import pyarrow as pa
 from harness.analysis.rows import Window
 from harness.schema import ROLES
 
-__all__ = ["NODE", "ROLE_FIGURES", "process_figures", "resource_figures"]
+__all__ = [
+    "CPU_TICKS_MIN",
+    "CPU_WINDOW_MIN_S",
+    "NODE",
+    "ROLE_FIGURES",
+    "cpu_seconds_together",
+    "process_figures",
+    "resource_figures",
+]
 
 Floats = npt.NDArray[np.float64]
 Times = npt.NDArray[np.int64]
@@ -54,6 +66,9 @@ _NODE_COUNTERS = (
     "network_sent_bytes",
     "loopback_bytes",
 )
+# Below either, steps of 10 ms and a sample every 200 ms say little of what was used.
+CPU_WINDOW_MIN_S = 1.0
+CPU_TICKS_MIN = 3
 # A short window may fall between two ticks; the first tick after it still speaks of it.
 _TICK_SLACK_NS = 250_000_000
 
@@ -79,10 +94,11 @@ def resource_figures(
     Returns:
         For each role `ROLE_FIGURES`: ``cpu_percent`` is of one core and summed over the role's
         processes, ``process_cpu_percent`` the mean CPU of one process over the window (average
-        and busiest), ``cpu_seconds`` what the role used within the window. Under `NODE`:
-        ``nodes, cpu_count``, ``cpu_percent`` of a whole machine (mean over the machines, the
-        maximum of any, and ``cpu_percent_busiest``, the busiest machine's average), memory and
-        load summed over machines, and bytes moved within the window.
+        and busiest), ``cpu_seconds`` what the role used within the window; both are None where
+        the window is too short to tell. Under `NODE`: ``nodes, cpu_count``, ``cpu_percent`` of a
+        whole machine (mean over the machines, the maximum of any, and ``cpu_percent_busiest``,
+        the busiest machine's average), memory and load summed over machines, and bytes moved
+        within the window.
     """
     columns = _process_columns(processes)
     figures = {role: _group_figures(columns, columns["role"] == role, window) for role in ROLES}
@@ -97,6 +113,16 @@ def process_figures(processes: pa.Table, window: Window | None) -> Figures:
     """
     columns = _process_columns(processes)
     return _group_figures(columns, np.isin(columns["role"], ROLES), window)
+
+
+def cpu_seconds_together(resources: Mapping[str, Mapping[str, Any]]) -> float | None:
+    """Add up the CPU-seconds of all roles, of figures by `resource_figures`.
+
+    None where there is none, or where a role that has processes was sampled too little to tell.
+    """
+    present = [resources[role] for role in ROLES if resources[role]["processes"]]
+    used_s = [one["cpu_seconds"] for one in present]
+    return None if not used_s or None in used_s else float(sum(used_s))
 
 
 def _process_columns(processes: pa.Table) -> _Columns:
@@ -118,12 +144,21 @@ def _group_figures(columns: _Columns, of_group: _Mask, window: Window | None) ->
         figures[f"{name}_avg"], figures[f"{name}_max"] = _average_and_maximum(series)
     used_s = _cpu_seconds_by_process(columns, of_group, window)
     figures["processes"] = len(used_s)
-    figures["cpu_seconds"] = float(used_s.sum())
-    if window.duration_s > 0:
+    if _tells_cpu(columns, ticks & of_group, window):
+        figures["cpu_seconds"] = float(used_s.sum())
         percents = 100 * used_s / window.duration_s
         figures["process_cpu_percent_avg"] = float(percents.mean())
         figures["process_cpu_percent_max"] = float(percents.max())
     return figures
+
+
+def _tells_cpu(columns: _Columns, inside: _Mask, window: Window) -> bool:
+    """Whether a group was seen long and often enough, on each of its nodes, to tell its CPU."""
+    if window.duration_s < CPU_WINDOW_MIN_S:
+        return False
+    nodes = columns["node_id"][inside]
+    at_ns = columns["wall_ns"][inside]
+    return all(np.unique(at_ns[nodes == node]).size >= CPU_TICKS_MIN for node in np.unique(nodes))
 
 
 def _summed_by_tick(columns: _Columns, inside: _Mask, name: str, ticks: _Mask) -> list[_Series]:

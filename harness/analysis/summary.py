@@ -19,7 +19,7 @@ import pyarrow as pa
 from harness.analysis.agents import agent_figures
 from harness.analysis.latency import latency_figures
 from harness.analysis.limits import Utilisation, what_limited
-from harness.analysis.resources import NODE, resource_figures
+from harness.analysis.resources import NODE, cpu_seconds_together, resource_figures
 from harness.analysis.rows import COLUMNS, TIMES, MeasuredRows, read_measured
 from harness.analysis.steady import run_steady
 from harness.analysis.validity import Validity, validity
@@ -132,7 +132,7 @@ def _batch_figures(rows: MeasuredRows) -> dict[str, float | None]:
 
 
 def _cpu_per_operation(operations: int, resources: Mapping[str, Any]) -> dict[str, float | None]:
-    """CPU time in microseconds for each operation, by role."""
+    """CPU time in microseconds for each operation, by role; None where it was not measured."""
     figures: dict[str, float | None] = {}
     for role in ROLES:
         used_s = resources[role]["cpu_seconds"]
@@ -147,9 +147,10 @@ def _efficiency(summary: Summary, resources: Mapping[str, Any]) -> dict[str, flo
     ``operations_per_cpu_second``: operations for a second of CPU. ``operations_per_cpu_percent``:
     operations a second for each percent of one core. ``operations_per_mib``: operations for
     each MiB held at most, of the processes' own memory (USS) where sampled, else resident.
+    The first two are None where the CPU of one of them was not measured.
     """
     roles = [resources[role] for role in ROLES]
-    cpu_s = sum(role["cpu_seconds"] or 0.0 for role in roles)
+    cpu_s = cpu_seconds_together(resources) or 0.0
     held = sum(role["uss_bytes_max"] or role["rss_bytes_max"] or 0.0 for role in roles)
     operations, duration_s = summary["operations"], summary["duration_s"]
     percent = 100 * cpu_s / duration_s if duration_s else 0.0
@@ -188,11 +189,14 @@ def _schedule(
 
 def _utilisation(rows: MeasuredRows, summary: Summary, plan: Mapping[str, Any]) -> Utilisation:
     resources, duration_s = summary["resources"], summary["duration_s"]
-    cores_by_role = {
-        role: resources[role]["cpu_seconds"] / duration_s
-        for role in ROLES
-        if resources[role]["cpu_seconds"] is not None and duration_s
-    }
+    cores_by_role = {}
+    # without all of them, what is left of a machine is not "everything else"'s
+    if duration_s and cpu_seconds_together(resources) is not None:
+        cores_by_role = {
+            role: resources[role]["cpu_seconds"] / duration_s
+            for role in ROLES
+            if resources[role]["cpu_seconds"] is not None
+        }
     node = resources[NODE]
     means_ms = {
         name: (summary[name]["all"] if name != "response" else summary["all"])["mean_ms"] or 0.0

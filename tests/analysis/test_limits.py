@@ -88,6 +88,11 @@ MEANS = {"response_ms": 10.0, "queue_ms": 2.0, "transport_ms": 5.0, "service_ms"
         ("transport", ["round trip", "5.00 in transport", "40% busy"], CALM | MEANS),
         ("unknown", ["too short", "5.00 in transport"], BASE | MEANS),
         (
+            "unknown",
+            ["too short to measure its CPU"],
+            BASE | MEANS | {"machine_busy_ratio": 0.6, "shard_taken_up_ratio": 0.9},
+        ),
+        (
             "schedule",
             ["the offered 5,000 operations/s were carried"],
             CALM | {"offered_rate_ops_s": 5_000.0},
@@ -117,3 +122,10 @@ def test_a_load_generator_beside_working_shards_is_not_blamed_on_a_full_machine(
     """With cohorts near a core but shards at work on a full machine, the machine is the limit."""
     used = CALM | {"cohort_cores": 0.9, "shard_cores": 0.6, "machine_busy_ratio": 0.95}
     assert what_limited(Utilisation(**used)).kind == "machine"
+
+
+def test_what_a_full_machine_did_is_not_said_where_it_was_not_measured():
+    """Without our processes' CPU nobody can say how much was everything else's."""
+    used = BASE | {"machine_busy_ratio": 0.985, "cpu_count": 2}
+    limit = what_limited(Utilisation(**used))
+    assert limit.sentence == "The whole machine's CPU limited the run: its 2 cores were 98% busy."

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from harness.analysis.resources import NODE, ROLE_FIGURES, resource_figures
+from harness.analysis.resources import (
+    NODE,
+    ROLE_FIGURES,
+    cpu_seconds_together,
+    resource_figures,
+)
 from harness.analysis.rows import Window
 from harness.schema import ROLES
 
@@ -52,6 +57,36 @@ def test_cpu_seconds_are_what_the_counter_went_within_the_window(tables):
         shard = _figures(tables, rows, window=window)["shard"]
         assert shard["cpu_seconds"] == pytest.approx(1.0)
         assert shard["process_cpu_percent_max"] == pytest.approx(50.0)
+
+
+@pytest.mark.parametrize(
+    ("duration_ticks", "interval_ticks", "told"),
+    [(4, 1, False), (5, 1, True), (10, 6, False), (10, 3, True), (10, 10, False)],
+)
+def test_cpu_is_not_told_of_a_window_that_hardly_saw_it(
+    tables, duration_ticks, interval_ticks, told
+):
+    """Under a second, or with fewer than three ticks, CPU-seconds are None, not some number."""
+    rows = [
+        row
+        for row in _ticks(pid=1, cpu_seconds=lambda tick: tick * 0.1, cpu_percent=50.0)
+        if row["wall_ns"] // TICK % interval_ticks == 0
+    ]
+    window = Window(10 * TICK, (10 + duration_ticks) * TICK)
+    shard = _figures(tables, rows, window=window)["shard"]
+    assert shard["processes"] == 1
+    assert shard["cpu_percent_avg"] == 50.0
+    for name in ("cpu_seconds", "process_cpu_percent_avg", "process_cpu_percent_max"):
+        assert (shard[name] is not None) is told
+
+
+def test_cpu_of_all_is_told_only_where_that_of_each_is(tables):
+    """A role that was hardly sampled leaves the sum unknown; one that is not there does not."""
+    shards = _ticks(pid=1, cpu_seconds=lambda tick: tick * 0.1)
+    assert cpu_seconds_together(_figures(tables, shards)) == pytest.approx(1.0)
+    late = [row for row in _ticks(pid=2, role="driver") if row["wall_ns"] > 18 * TICK]
+    assert cpu_seconds_together(_figures(tables, shards + late)) is None
+    assert cpu_seconds_together(_figures(tables)) is None
 
 
 def test_uss_that_is_read_now_and_then_is_carried_between(tables):

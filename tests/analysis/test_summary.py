@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from harness.analysis import summarise, summary_paths, summary_value
+from harness.analysis.comparable_figures import with_derived
 from harness.analysis.rows import TIMES
 from harness.errors import UsageError
 from harness.schema import OPERATIONS, SUCCESSES
@@ -147,6 +148,27 @@ def test_cpu_and_memory_are_set_against_operations(tables, run_in_memory):
     assert summary["efficiency"]["operations_per_cpu_second"] == pytest.approx(1_000.0)
     assert summary["efficiency"]["operations_per_cpu_percent"] == pytest.approx(10.0)
     assert summary["efficiency"]["operations_per_mib"] == pytest.approx(100.0)
+
+
+def test_a_run_too_short_to_measure_its_cpu_has_none(tables, run_in_memory):
+    """0.3 s with a tick or two: no CPU for an operation, and nothing is "everything else"'s."""
+    rows = [{"scheduled_ns": 2 * MS * n, "service_ns": 2 * MS} for n in range(150)]
+    at_ns = [WALL_NS + n * 200 * MS for n in range(4)]
+    processes = [
+        {"wall_ns": wall_ns, "pid": pid, "role": role, "cpu_seconds": 1.0}
+        for wall_ns in at_ns
+        for pid, role in ((1, "cohort"), (2, "shard"))
+    ]
+    nodes = [{"wall_ns": wall_ns, "cpu_percent": 98.5} for wall_ns in at_ns]
+    files = [tables.file(rows)]
+    reader = run_in_memory(files=files, process_rows=processes, node_rows=nodes)
+    summary = summarise(reader)
+    assert summary["duration_s"] == pytest.approx(0.3)
+    assert set(summary["cpu_us_per_operation"].values()) == {None}
+    assert summary["efficiency"]["operations_per_cpu_second"] is None
+    assert with_derived(summary)["cpu_us_per_operation"]["all"] is None
+    assert summary["limit"]["kind"] == "machine"
+    assert "everything else" not in summary["limit"]["sentence"]
 
 
 def test_a_full_cohort_beside_idle_shards_is_named_and_stays_valid(tables, run_in_memory):
