@@ -213,6 +213,26 @@ def test_dragging_zooms_all_timelines_and_a_button_shows_all(opened: Any, report
     assert zoomed.count() == 0
 
 
+@pytest.mark.parametrize("width", [320, 768, 1280])
+def test_no_data_is_under_a_chart_s_buttons(opened: Any, tmp_path: Path, width: int):
+    """The buttons of each chart are beside its plot area, zoomed or not, at every width."""
+    page = opened(
+        write_report(make_bench(tmp_path / "bench", "agents")),
+        viewport={"width": width, "height": 900},
+    )
+    page.page.locator("#chart-scaling [data-zoom=in]").click()
+    page.page.locator("#chart-scaling .zoomed").wait_for()
+    boxes = page.page.evaluate(
+        """() => [...document.querySelectorAll("figure.chart")].map((figure) => {
+            const box = (chosen) => figure.querySelector(chosen).getBoundingClientRect();
+            const [tools, plot, whole] = [".tools", ".plot canvas", ".legend"].map(box);
+            return [tools.bottom <= plot.top, tools.width > 40, tools.right <= whole.right + 1];
+        })"""
+    )
+    assert len(boxes) >= 4
+    assert boxes == [[True, True, True]] * len(boxes)
+
+
 def test_a_chart_is_read_by_keyboard(opened: Any, report: Path):
     """Arrow keys move through a chart's points and say their figures; plus zooms, Escape ends."""
     page = opened(report)

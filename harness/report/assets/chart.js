@@ -267,8 +267,10 @@ const charts = (() => {
       },
     }, data, host);
     drawn.push({ spec, host, u });
-    host.append(tip, tools(figure, u, spec));
-    legend(figure.querySelector(".legend"), spec, u, bands, shown);
+    host.append(tip);
+    const keys = figure.querySelector(".legend");
+    legend(keys, spec, u, bands, shown);
+    keys.append(tools(figure, u, spec)); // beside the names, where no data is under them
   }
 
   function listen(figure, spec) {
