@@ -148,11 +148,16 @@ def _growth(points: Sequence[Mapping[str, Any]]) -> str:
     first, last = points[0], points[-1]
     best = max(points, key=lambda one: one["ops_s"]["estimate"])
     least = first["ops_s"]["estimate"]
-    sentence = (
-        f"{_agents(best['agents'])} reached the most, {best['ops_s']['estimate']:,.0f} "
-        f"operations/s: {best['ops_s']['estimate'] / least:,.1f} times what "
-        f"{_agents(first['agents'])} did, {best['efficiency']:.0%} of the ideal"
+    most = (
+        f"{_agents(best['agents'])} reached the most, {best['ops_s']['estimate']:,.0f} operations/s"
     )
+    if best is first:  # the ratio of a thing to itself says nothing
+        sentence = f"{most}: more agents did not do more"
+    else:
+        sentence = (
+            f"{most}: {best['ops_s']['estimate'] / least:,.1f} times what "
+            f"{_agents(first['agents'])} did, {best['efficiency']:.0%} of the ideal"
+        )
     if last is not best:
         reached = last["ops_s"]["estimate"]
         sentence += f"; {_agents(last['agents'])} reached {reached:,.0f}"

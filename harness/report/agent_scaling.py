@@ -82,7 +82,8 @@ def _what_ran(summary: Mapping[str, Any], run: Mapping[str, Any]) -> Padding:
     facts = [plan.get("target"), plan.get("durability")]
     if bench:
         facts.append(f"rounds for {bench.get('step_duration_s')} s a step")
-        facts.append(f"{bench.get('steps')} steps in {figures.span(summary['duration_s'])}")
+        steps = "1 step" if bench.get("steps") == 1 else f"{bench.get('steps')} steps"
+        facts.append(f"{steps} in {figures.span(summary['duration_s'])}")
     facts.append(f"seed {plan.get('seed')}")
     good = [one["sentence"] for one in summary["verdicts"] if one["name"] == "failures"]
     text = ", ".join(figures.plain(fact) for fact in facts if fact is not None)

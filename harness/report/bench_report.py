@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness.analysis.joined import BENCHMARKS
 from harness.benchmarks.bench_directory import BenchReader
 from harness.report import figures
 from harness.report.bench_steps import (
@@ -25,6 +26,7 @@ from harness.report.document import (
     Report,
     Section,
     Tile,
+    Verdict,
 )
 from harness.report.fields import group, number, sized_groups, text
 from harness.report.plan_section import again_section, environment_section, plan_section
@@ -72,12 +74,23 @@ def bench_report(reader: BenchReader) -> Report:
         title=_title(run, summary),
         subtitle=plan_in_words(run),
         started=text(run, "started"),
-        verdicts=verdicts,
+        verdicts=_named(verdicts),
         tiles=_tiles(summary),
         sections=_named_once([section for section in sections if section]),
         problems=problems_of(run),
         summary=summary,
     )
+
+
+def _named(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """The verdicts, those of a part of a joined benchmark with its name before what they say."""
+    named = []
+    for one in verdicts:
+        part, dot, _ = one.name.partition(".")
+        if dot and part in BENCHMARKS:
+            one = Verdict(one.name, one.verdict, f"{part.capitalize()}: {one.sentence}")  # noqa: PLW2901 - its own copy
+        named.append(one)
+    return named
 
 
 def _named_once(sections: Sequence[Section]) -> list[Section]:
@@ -108,7 +121,8 @@ def _title(run: Summary, summary: Summary) -> str:
     reached = [(rate, size) for size, rate in counts if rate is not None]
     if reached:
         rate, size = max(reached)
-        return f"{figures.rate(rate)} operations a second at the most, with {size:,} agents"
+        who = "1 agent" if size == 1 else f"{size:,} agents"
+        return f"{figures.rate(rate)} operations a second at the most, with {who}"
     searched = [
         (size, p50)
         for size, one in sized_groups(summary, "volumes")

@@ -15,7 +15,7 @@ __all__ = ["operations_a_second", "throughput_chart"]
 Summary = Mapping[str, Any]
 Counts = Sequence[tuple[float, Summary]]
 
-# The ideal line leaves the picture above this many times what was reached.
+# The picture, and the ideal line in it, ends at this many times what was reached.
 _HEADROOM = 1.35
 
 
@@ -41,11 +41,18 @@ def throughput_chart(summary: Summary, counts: Counts) -> Chart:
     }
     on_curve = (number(one, "agents") or 0.0 for one in curve)
     x = sorted({*map(float, measured), *map(float, threads), *on_curve})
-    reached = [*_law_series(curve, x), _points("measured", measured, x, "all")]
-    if threads:
-        reached.append(_points("as threads in one process", threads, x, "pink"))
     ideal = {int(size): number(one, "ideal_ops_s") for size, one in points if size is not None}
-    top = max((_top(series) for series in reached), default=0.0)
+    per_agent = _ideal_of_one(ideal)
+
+    def reached(x: Sequence[float]) -> list[Series]:
+        found = [*_law_series(curve, x), _points("measured", measured, x, "all")]
+        if threads:
+            found.append(_points("as threads in one process", threads, x, "pink"))
+        return found
+
+    top = max((_top(series) for series in reached(x)), default=0.0) * _HEADROOM
+    if per_agent is not None and x and top > 0:
+        x = _with_end(x, top / per_agent)
     return Chart(
         key="scaling",
         title="Throughput against agents",
@@ -57,9 +64,9 @@ def throughput_chart(summary: Summary, counts: Counts) -> Chart:
         x_quantity="count",
         y_label="operations a second",
         y_quantity="rate",
-        y_max=top * _HEADROOM if top > 0 else None,
+        y_max=top if top > 0 else None,
         axes_choice=True,
-        series=[*reached, *_ideal_series(ideal, x)],
+        series=[*reached(x), *_ideal_series(per_agent, x, top)],
     )
 
 
@@ -106,13 +113,27 @@ def _along(part: Sequence[Summary], key: str, x: Sequence[float]) -> list[float 
     return [float(one) if fits else None for one, fits in zip(found, inside, strict=True)]
 
 
-def _ideal_series(ideal: Mapping[int, float | None], x: Sequence[float]) -> list[Series]:
+def _ideal_of_one(ideal: Mapping[int, float | None]) -> float | None:
+    """The ideal throughput of each agent: that of the smallest count."""
     known = {size: value for size, value in ideal.items() if size > 0 and value}
-    if not known:
+    return (known[min(known)] or 0.0) / min(known) if known else None
+
+
+def _with_end(x: Sequence[float], end: float) -> list[float]:
+    """The points with one where the ideal line reaches the top, if that is between them."""
+    if not x[0] < end < x[-1]:
+        return list(x)
+    whole = float(int(end))
+    return sorted({*x, whole if whole > x[0] else end})
+
+
+def _ideal_series(per_agent: float | None, x: Sequence[float], top: float) -> list[Series]:
+    """The ideal line, as far as it is within the picture."""
+    if per_agent is None:
         return []
-    smallest = min(known)
-    per_agent = (known[smallest] or 0.0) / smallest
-    values = [per_agent * one for one in x]
+    ideal = (per_agent * one for one in x)
+    # a rounding error more, for the point where it reaches the top
+    values = [one if top <= 0 or one <= top * (1 + 1e-9) else None for one in ideal]
     return [Series(label="ideal", values=values, style="dashed", colour="ideal")]
 
 

@@ -178,6 +178,17 @@ def test_efficiency_is_of_what_the_smallest_count_promises(written: Written):
     assert "10 agents reached the most" in summary["scaling"]["sentence"]
 
 
+def test_where_fewer_agents_do_more_that_is_said(tmp_path: Path):
+    """The smallest count as the best is not told as a multiple of itself."""
+    written = Written(tmp_path, planned=2)
+    written.step("agents-1-1", 1.0)
+    written.step("agents-5-1", 20.0)
+    sentence = written.summary()["scaling"]["sentence"]
+    assert sentence.startswith("1 agent reached the most, 1,000 operations/s: more agents did not")
+    assert "; 5 agents reached 250." in sentence
+    assert "1.0 times" not in sentence
+
+
 def test_the_law_is_fitted_to_every_repeat(written: Written):
     """Agents that hold each other up linearly make the contention that they were given."""
     for agents in (1, 2, 4, 8, 16):

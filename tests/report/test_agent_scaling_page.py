@@ -63,6 +63,12 @@ def test_it_fits_and_says_each_thing_once(bench, shown, width: int):
         assert words in text
 
 
+def test_one_step_is_told_as_one(bench, shown):
+    """A benchmark of one step says "1 step"."""
+    run = {**RUN, "bench": {**RUN["bench"], "steps": 1}}
+    assert "1 step in 1 min 15 s" in "\n".join(shown(render_agents(bench, run), 80))
+
+
 def test_bars_are_as_long_as_their_rates(bench, shown):
     """The best has the whole width, and one of 14% about a seventh of it."""
     lines = shown(render_agents(bench, RUN), 80)

@@ -77,12 +77,40 @@ def test_the_law_is_drawn_through_the_points_and_beyond(tmp_path: Path):
     assert min(beyond) == max(COUNTS) < max(beyond)
 
 
-def test_the_ideal_line_is_proportional(tmp_path: Path):
-    """The ideal grows with the agents from the smallest count on."""
+def test_the_ideal_line_is_proportional_and_ends_within_the_picture(tmp_path: Path):
+    """The ideal grows with the agents from the smallest count on, until it is at the top."""
     chart = charts(read_report(make_bench(tmp_path / "bench", "agents")))["scaling"]
     ideal = next(series for series in chart.series if series.label == "ideal")
-    rates = [value / at for at, value in zip(chart.x, ideal.values, strict=True)]
+    drawn = {at: one for at, one in zip(chart.x, ideal.values, strict=True) if one is not None}
+    rates = [one / at for at, one in drawn.items()]
     assert rates == pytest.approx([rates[0]] * len(rates))
+    assert 0.9 * chart.y_max < max(drawn.values()) <= chart.y_max
+    assert max(drawn) < chart.x[-1]
+    fitted = next(series for series in chart.series if series.label == "fitted law")
+    assert None not in [one for at, one in zip(chart.x, fitted.values, strict=True) if at <= 500]
+
+
+def test_one_agent_is_told_as_one(tmp_path: Path):
+    """The title has one agent, not "1 agents"."""
+    path = make_bench(tmp_path / "bench", "agents")
+    summary = json.loads((path / "summary.json").read_text())
+    summary["counts"] = {"1": summary["counts"]["1"]}
+    (path / "summary.json").write_text(json.dumps(summary))
+    assert read_report(path).title.endswith("at the most, with 1 agent")
+
+
+def test_verdicts_of_a_joined_benchmark_say_whose_they_are(tmp_path: Path):
+    """The name of its part stands before what a verdict says."""
+    path = make_bench(tmp_path / "bench", "all")
+    summary = json.loads((path / "summary.json").read_text())
+    for part, one in zip(("agents", "memory", "resources"), summary["verdicts"], strict=True):
+        one["name"] = f"{part}.{one['name']}"
+    (path / "summary.json").write_text(json.dumps(summary))
+    assert [one.sentence for one in read_report(path).verdicts] == [
+        "Resources: shard 0 leaks.",
+        "Agents: It scales.",
+        "Memory: Recall is high.",
+    ]
 
 
 def test_threads_stand_beside_agents(tmp_path: Path):
