@@ -159,4 +159,6 @@ def _at(rate: str, sentence: str, rates: Sequence[str] | Mapping[str, Any]) -> s
 
 
 def _rate(rate_ops_s: float | None) -> str:
-    return "an unknown number of" if rate_ops_s is None else f"{rate_ops_s:,.4g}"
+    if rate_ops_s is None:
+        return "an unknown number of"
+    return f"{rate_ops_s:,.0f}" if rate_ops_s >= 999.5 else f"{rate_ops_s:.4g}"

@@ -16,7 +16,7 @@ from typing import Any
 from harness.analysis.resource_utilization import COST_STEP, IDLE_STEP, RATE_STEP
 from harness.benchmarks.bench import Bench
 from harness.errors import UsageError
-from harness.plan import RunPlan
+from harness.plan import MAX_RATE_OPS_S, MIN_RATE_OPS_S, RunPlan
 from harness.runner import PreparedRun, prepare
 from harness.schema import OPERATIONS
 
@@ -45,14 +45,16 @@ def check_rates(rates: Sequence[float], option: str) -> None:
     """Refuse rates that make no sweep.
 
     Raises:
-        UsageError: there is none, one twice, or there are too many; the range of each is checked
-            by its plan.
+        UsageError: there is none, one twice, one out of range, or there are too many.
     """
     if not rates:
         raise UsageError(option, "names no rate; give one, such as 10")
     if len(rates) > RATES_MAX:
         raise UsageError(option, f"must be at most {RATES_MAX} rates, not {len(rates):,}")
     for place, rate in enumerate(rates):
+        if not MIN_RATE_OPS_S <= rate <= MAX_RATE_OPS_S:
+            least, most = f"{MIN_RATE_OPS_S:g}", f"{MAX_RATE_OPS_S:,.0f}"
+            raise UsageError(option, f"must be from {least} to {most} a second, not {rate:g}")
         if rate in rates[:place]:
             raise UsageError(option, f"names {rate:g} twice")
 

@@ -68,7 +68,7 @@ def resources(
 
     judge = Judge.asked(thresholds, junit)
     wanted = _rates(rate, rates)
-    check_rates(wanted, "--rates")
+    check_rates(wanted, "--rate" if rates is None else "--rates")
     if options["agents"] is None:
         options["agents"] = agents_for(wanted)
     if not 0 <= cost_duration_s <= MAX_TIME_S:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from harness.analysis.headroom import nearest_sentence, resource_uses
 from harness.analysis.operation_times import read_operation_times
 from harness.analysis.resource_verdicts import resource_verdicts
@@ -76,6 +78,16 @@ def test_the_rate_that_was_missed_is_named():
     assert "25.0%" in found["schedule"]["sentence"]
     assert "17 were dropped unsent" in found["schedule"]["sentence"]
     assert "The disk limited the run." in found["limit"]["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("rate", "said"),
+    [(30_000.0, "30,000"), (15_212.4, "15,212"), (999.96, "1,000"), (0.25, "0.25")],
+)
+def test_rates_are_written_out(rate, said):
+    """With separators of thousands, and never as a power of ten."""
+    sentence = judged({"n": figures(rate)})["schedule"]["sentence"]
+    assert sentence.startswith(f"The offered {said} operations/s were carried ({said});")
 
 
 def test_a_schedule_that_was_carried_late_is_a_warning():

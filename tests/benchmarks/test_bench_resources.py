@@ -286,6 +286,7 @@ def test_an_interrupted_benchmark_sums_up_what_is_there():
         (("--rates", "10,10"), "--rates"),
         (("--rates", "10", "--rate", "5"), "--rates"),
         (("--rate", "0"), "--rate"),
+        (("--rates", "10,0"), "--rates"),
         (("--duration", "0"), "--duration"),
         (("--cost-duration", "-1"), "--cost-duration"),
         (("--cost-rate", "0"), "--cost-rate"),

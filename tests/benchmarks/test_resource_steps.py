@@ -64,8 +64,17 @@ def test_rates_that_make_no_sweep_are_refused(rates):
         check_rates(rates, "--rates")
 
 
+@pytest.mark.parametrize("option", ["--rate", "--rates"])
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf"), 1e10])
-def test_a_rate_out_of_range_is_refused(rate):
+def test_a_rate_out_of_range_is_refused_by_the_option_that_named_it(option, rate):
+    """Also one among others that are in range."""
+    with pytest.raises(UsageError, match=f"^{option}: must be from 1e-06 to 1,000,000,000"):
+        check_rates([10.0, rate], option)
+    check_rates([1e-6, 1e9], option)
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf"), 1e10])
+def test_a_plan_of_a_rate_out_of_range_is_refused(rate):
     """As in a plan: the sentence names the option."""
     with pytest.raises(UsageError, match="--rate"):
         step_plans(BASE, [rate], cost_duration_s=0, cost_rate=None)
