@@ -8,19 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from harness.analysis.slowdown import slowdown_verdict
 from harness.analysis.verdicts import VERDICTS, Verdict
 
-__all__ = ["SLOWS_FROM_EXPONENT", "memory_verdicts"]
+__all__ = ["memory_verdicts"]
 
-# A time that grows as the volume to this power doubles with 4 times the memories.
-SLOWS_FROM_EXPONENT = 0.5
 _LEAST_RECALL = 0.9
-_PLURAL = {
-    "store": "stores",
-    "retrieve": "retrieves",
-    "search": "searches",
-    "cross_tier": "cross-tier searches",
-}
 
 _Volumes = Mapping[str, Mapping[str, Any]]
 
@@ -38,7 +31,7 @@ def memory_verdicts(summary: Mapping[str, Any], status: str | None) -> list[Verd
     if volumes:
         found += [
             _forgets(target, volumes),
-            _degradation(target, summary["degradation"], len(volumes)),
+            slowdown_verdict(target, summary["degradation"]),
             _failures(volumes),
             _recall(volumes),
             *_tiers(target, volumes),
@@ -99,25 +92,6 @@ def _forgets(target: str, volumes: _Volumes) -> Verdict:
         return _verdict("forgets", "warning", sentence)
     sentence = f"{target} forgot nothing: every memory asked for was there, as it was stored."
     return _verdict("forgets", "ok", sentence)
-
-
-def _degradation(target: str, fits: Mapping[str, Mapping[str, Any]], volumes: int) -> Verdict:
-    """The operation whose time grows most with the volume."""
-    known = {
-        name: one["exponent"]["estimate"]
-        for name, one in fits.items()
-        if one["exponent"]["estimate"] is not None
-    }
-    if not known or volumes < 2:
-        sentence = "How time grows with the volume takes two volumes or more to tell."
-        return _verdict("degradation", "ok", sentence)
-    worst = max(known, key=lambda name: known[name])
-    sentence = str(fits[worst]["sentence"])
-    if known[worst] >= SLOWS_FROM_EXPONENT:
-        sentence = f"{target} slows down with volume, {_PLURAL[worst]} most: {sentence}"
-        return _verdict("degradation", "warning", sentence)
-    sentence = f"{target} does not slow down much with volume; what does most: {sentence}"
-    return _verdict("degradation", "ok", sentence)
 
 
 def _failures(volumes: _Volumes) -> Verdict:
