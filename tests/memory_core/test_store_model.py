@@ -337,6 +337,10 @@ class Model:
             self.read([memory])
 
     def check_search(self, operation: Search, result: Result) -> None:
+        if operation.prefer and not (operation.vector_weight or operation.attribute_weight):
+            assert isinstance(result, Failure), result
+            assert result.args[0] == "vector_weight"
+            return
         assert isinstance(result, Hits), result
         own = {
             state_id: memory
