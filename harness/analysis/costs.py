@@ -37,7 +37,14 @@ from harness.analysis.operation_times import OperationTimes
 from harness.analysis.process_series import NodeSeries, ProcessSeries
 from harness.analysis.student import student_half_width
 
-__all__ = ["COST_FIGURES", "BlockUse", "OperationCost", "block_use", "operation_cost"]
+__all__ = [
+    "COST_DURATION_MIN_S",
+    "COST_FIGURES",
+    "BlockUse",
+    "OperationCost",
+    "block_use",
+    "operation_cost",
+]
 
 Floats = npt.NDArray[np.float64]
 
@@ -45,6 +52,8 @@ Floats = npt.NDArray[np.float64]
 COST_FIGURES = {"cpu_us": 1e6, "memory_bytes": 1.0, "disk_bytes": 1.0}
 _BLOCK_S = 1.0
 _BLOCKS_MIN = 3
+# A step that is shorter can never tell a cost.
+COST_DURATION_MIN_S = _BLOCKS_MIN * _BLOCK_S
 
 
 class OperationCost(TypedDict):

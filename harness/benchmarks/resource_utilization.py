@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from harness.analysis.costs import COST_DURATION_MIN_S
 from harness.analysis.resource_utilization import COST_STEP, IDLE_STEP, RATE_STEP
 from harness.benchmarks.bench import Bench
 from harness.errors import UsageError
@@ -84,11 +85,17 @@ def step_plans(
         cost_rate: of these steps; None is the highest rate, at least `COST_RATE_OPS_S`.
 
     Raises:
-        UsageError: a rate is out of range.
+        UsageError: a rate is out of range, or the steps for the costs are too short to tell any.
     """
     plans = {f"{RATE_STEP}{rate_name(rate)}": replace(plan, rate=rate) for rate in rates}
     if not cost_duration_s:
         return plans
+    if cost_duration_s < COST_DURATION_MIN_S:
+        least = f"{COST_DURATION_MIN_S:g}"
+        raise UsageError(
+            "--cost-duration",
+            f"must be at least {least} s to tell a cost, or 0 for none, not {cost_duration_s:g}",
+        )
     try:
         short = replace(
             plan,

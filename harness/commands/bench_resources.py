@@ -44,7 +44,7 @@ _NONE = ("rounds", "whole_rounds", "think_time_s", "trace", "record", "workload"
     "cost_duration_s",
     type=float,
     default=COST_DURATION_S,
-    help="Seconds of each step that finds what an operation costs; 0: none.  [10]",
+    help="Seconds of each step that finds what an operation costs, at least 3; 0: none.  [10]",
 )
 @click.option(
     "--cost-rate", type=float, help="Rate of these steps.  [the highest rate, at least 200]"

@@ -289,6 +289,7 @@ def test_an_interrupted_benchmark_sums_up_what_is_there():
         (("--rates", "10,0"), "--rates"),
         (("--duration", "0"), "--duration"),
         (("--cost-duration", "-1"), "--cost-duration"),
+        (("--cost-duration", "2.5"), "--cost-duration"),
         (("--cost-rate", "0"), "--cost-rate"),
         (("--mix", "store=0"), "--mix"),
         (("--threshold", "resources.nothing<1"), "--threshold"),

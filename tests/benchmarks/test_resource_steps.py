@@ -49,6 +49,14 @@ def test_costs_are_left_out_when_they_get_no_time():
     assert list(step_plans(BASE, [10.0], cost_duration_s=0, cost_rate=None)) == ["rate-10"]
 
 
+@pytest.mark.parametrize("cost_duration_s", [1e-3, 2.9, -1.0])
+def test_steps_that_are_too_short_for_a_cost_are_refused(cost_duration_s):
+    """Below three blocks of a second there is none, however many steps run; three will do."""
+    with pytest.raises(UsageError, match=r"^--cost-duration: must be at least 3 s"):
+        step_plans(BASE, [10.0], cost_duration_s=cost_duration_s, cost_rate=None)
+    assert "cost-idle" in step_plans(BASE, [10.0], cost_duration_s=3.0, cost_rate=None)
+
+
 @pytest.mark.parametrize(
     ("rates", "agents"), [([10.0], 10), ([200.0], 10), ([10.0, 10_000.0], 500)]
 )
