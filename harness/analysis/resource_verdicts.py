@@ -130,8 +130,16 @@ def _leaks(rates: Mapping[str, Mapping[str, Any]]) -> Verdict:
     told = min((one["leaks"] for one in rates.values()), key=lambda leaks: len(_unclear(leaks)))
     unclear = _unclear(told)
     if not told:
-        sentence = "No process was sampled, so no leak could be seen."
-    elif not unclear:
+        sentence = "Whether anything leaks cannot be told: no process was sampled."
+        return _verdict("leaks", "warning", sentence)
+    if len(unclear) == len(told):
+        words = unclear[0]["sentence"].removeprefix("Too little data: ")
+        sentence = (
+            f"Whether anything leaks cannot be told: there is too little data for any of "
+            f"{len(told)} processes; {unclear[0]['process']}: {words}"
+        )
+        return _verdict("leaks", "warning", sentence)
+    if not unclear:
         sentence = f"No leak in the memory of any of {len(told)} processes."
     else:
         words = unclear[0]["sentence"].removeprefix("Too little data: ")

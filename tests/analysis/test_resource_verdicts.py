@@ -27,7 +27,7 @@ def figures(rate: float, **more: Any) -> dict[str, Any]:
         "limit": {"kind": "schedule", "sentence": "The schedule limited the run."},
         "nearest": {"sentence": "Nearest is the disk.", "uses": []},
         "stalls": {"stalls": False, "sentence": "The store does not stall."},
-        "leaks": [],
+        "leaks": [leak("shard 0", "no leak")],
         **more,
     }
 
@@ -132,6 +132,14 @@ def test_the_rate_that_tells_most_speaks_of_leaks():
     rates["100"] = figures(100, leaks=[leak("x", "too little data")] * 2)
     found = judged(rates)["leaks"]["sentence"]
     assert "for 1 of 2 processes there is too little data; shard 0: " in found
+
+
+@pytest.mark.parametrize("leaks", [[], [leak("shard 0", "too little data")] * 3])
+def test_nothing_is_said_of_leaks_where_no_process_tells(leaks):
+    """Too little data of every process is no word that nothing leaks, at whatever rates."""
+    found = judged({"10": figures(10, leaks=leaks), "100": figures(100, leaks=leaks)})["leaks"]
+    assert found["verdict"] == "warning"
+    assert found["sentence"].startswith("Whether anything leaks cannot be told: ")
 
 
 def test_an_invalid_step_is_named_and_comes_first():
