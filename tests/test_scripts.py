@@ -468,7 +468,17 @@ def test_missing_ensurepip_names_the_package(checkout: Checkout):
 def test_quick_leaves_slow_tests_out(checkout: Checkout, tmp_path: Path):
     """`--quick` becomes pytest's filter, and other arguments go to pytest, from the root."""
     done = checkout.run("test", "--quick", "-k", "two words", cwd=tmp_path)
-    assert done.stdout == (f"pytest ['-m', 'not slow', '-k', 'two words']\ncwd {checkout.root}\n")
+    given = ["-n", "2", "--dist", "loadfile", "-m", "not slow", "-k", "two words"]
+    assert done.stdout == (f"pytest {given}\ncwd {checkout.root}\n")
+
+
+@pytest.mark.parametrize("named", ["tests/test_trace.py", "tests/test_trace.py::test_it"])
+def test_what_is_named_runs_in_one_process(checkout: Checkout, named: str):
+    """Processes beside each other are for the whole suite."""
+    done = checkout.run("test", named)
+    assert done.stdout == f"pytest {[named]}\ncwd {checkout.root}\n"
+    done = checkout.run("test", TEST_PROCESSES="5")
+    assert "'-n', '5'" in done.stdout
 
 
 def test_lint_runs_everything_and_fails_if_anything_did(checkout: Checkout):
