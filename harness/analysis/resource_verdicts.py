@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from harness.analysis.headroom import MACHINE_CPU
@@ -63,7 +63,66 @@ def _of_steps(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, Verdict]:
             of_one = one["verdict"] == "ok" or len(summaries) == 1
             sentence = one["sentence"] if of_one else f"Step {step}: {one['sentence']}"
             found[name] = _verdict(name, one["verdict"], sentence)
+    if len(summaries) > 1:
+        for name, say in _IN_ALL_STEPS.items():
+            if name in found and found[name]["verdict"] == "ok":
+                found[name]["sentence"] = say(summaries) or found[name]["sentence"]
+        if found.get("failures", {}).get("verdict") not in {None, "ok"}:
+            found["failures"]["sentence"] += _failed_in_all(summaries)
     return found
+
+
+def _failed_in_all(summaries: Mapping[str, Mapping[str, Any]]) -> str:
+    """What to add to the word of one step, where operations failed in others too."""
+    failed = [one["failed"] for one in summaries.values()]
+    operations = sum(one["operations"] for one in summaries.values())
+    if sum(count > 0 for count in failed) < 2:
+        return ""
+    return (
+        f" In all {len(summaries)} steps {sum(failed):,} of {operations:,} operations failed "
+        f"({sum(failed) / operations:.2%})."
+    )
+
+
+def _none_failed(summaries: Mapping[str, Mapping[str, Any]]) -> str:
+    operations = sum(one["operations"] for one in summaries.values())
+    return f"None of {operations:,} operations of {len(summaries)} steps failed."
+
+
+def _all_valid(summaries: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """With the worst lag of any step, if one was measured."""
+    lags_ms = {step: one["schedule"]["timer_lag_p99_ms"] for step, one in summaries.items()}
+    known = {step: lag_ms for step, lag_ms in lags_ms.items() if lag_ms is not None}
+    if not known:
+        return None
+    worst = max(known, key=lambda step: known[step])
+    return (
+        f"All {len(summaries)} steps are valid: the load generator's timer lag had a p99 of at "
+        f"most {known[worst]:,.1f} ms (step {worst})."
+    )
+
+
+def _latest_settled(summaries: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Of the rates: the first that was too short to tell, or the one that took longest."""
+    rates = {
+        step: one["steady"]
+        for step, one in summaries.items()
+        if one.get("steady") and not step.startswith(_COST)
+    }
+    if len(rates) < 2:
+        return None
+    untold = [step for step, steady in rates.items() if steady["settled"] is None]
+    slowest = max(rates, key=lambda step: rates[step]["warmup_s"] or 0.0)
+    step = untold[0] if untold else slowest
+    return f"Step {step}: {rates[step]['sentence']}"
+
+
+# What is said where each step is well, of all of them; None leaves the word of one.
+_IN_ALL_STEPS: Mapping[str, Callable[[Mapping[str, Mapping[str, Any]]], str | None]] = {
+    "failures": _none_failed,
+    "validity": _all_valid,
+    "steady": _latest_settled,
+}
 
 
 def _rank(one: Mapping[str, str]) -> int:

@@ -150,6 +150,66 @@ def test_an_invalid_step_is_named_and_comes_first():
     assert found[0]["sentence"] == "Step cost-idle: It is invalid."
 
 
+def whole_summary(operations: int, lag_ms: float | None, warmup_s: float | None) -> dict[str, Any]:
+    """A summary of a step that went well; one without a warm-up was too short to tell."""
+    settled = None if warmup_s is None else True
+    sentences = {
+        "failures": f"None of {operations:,} operations failed.",
+        "validity": f"The run is valid: {lag_ms} ms.",
+        "steady": f"Warm-up: {warmup_s} s.",
+    }
+    return {
+        "operations": operations,
+        "schedule": {"timer_lag_p99_ms": lag_ms},
+        "steady": {"settled": settled, "warmup_s": warmup_s, "sentence": sentences["steady"]},
+        "verdicts": [
+            {"name": name, "verdict": "ok", "sentence": sentence}
+            for name, sentence in sentences.items()
+        ],
+    }
+
+
+def test_what_is_well_is_said_of_all_steps():
+    """Failures are counted over all; lag and settling are the worst, with their step."""
+    steps = {
+        "rate-20": whole_summary(60, 1.0, 0.0),
+        "rate-200": whole_summary(600, 7.25, 12.0),
+        "cost-idle": whole_summary(1_000, None, None),
+    }
+    found = judged({"20": figures(20), "200": figures(200)}, steps)
+    assert found["failures"]["sentence"] == "None of 1,660 operations of 3 steps failed."
+    assert "at most 7.2 ms (step rate-200)" in found["validity"]["sentence"]
+    assert found["steady"]["sentence"] == "Step rate-200: Warm-up: 12.0 s."
+    steps["rate-20"] = whole_summary(60, 1.0, None)
+    found = judged({"20": figures(20), "200": figures(200)}, steps)
+    assert found["steady"]["sentence"].startswith("Step rate-20: ")
+    assert {one["verdict"] for one in found.values()} == {"ok"}
+
+
+def test_a_benchmark_of_one_step_speaks_as_a_run_does():
+    """Its one step needs no name, nor does the one rate beside steps of the costs."""
+    steps = {"rate-20": whole_summary(60, 1.0, 0.0)}
+    found = judged({"20": figures(20)}, steps)
+    assert found["failures"]["sentence"] == "None of 60 operations failed."
+    steps["cost-idle"] = whole_summary(10, 2.0, 3.0)
+    assert judged({"20": figures(20)}, steps)["steady"]["sentence"] == "Warm-up: 0.0 s."
+
+
+def test_steps_whose_operations_failed_are_summed_up():
+    """The worst step is named, and how many failed in all of them."""
+    steps = {"rate-20": whole_summary(60, 1.0, 0.0), "rate-200": whole_summary(600, 1.0, 0.0)}
+    for (name, one), verdict, failed in zip(
+        steps.items(), ("warning", "failed"), (6, 600), strict=True
+    ):
+        one["failed"] = failed
+        one["verdicts"][0] = {"name": "failures", "verdict": verdict, "sentence": f"In {name}."}
+    found = judged({"20": figures(20), "200": figures(200)}, steps)["failures"]
+    assert found["verdict"] == "failed"
+    assert found["sentence"] == (
+        "Step rate-200: In rate-200. In all 2 steps 606 of 660 operations failed (91.82%)."
+    )
+
+
 def test_an_interruption_is_said():
     """Though every step that was measured is whole."""
     found = judged({"10": figures(10)}, status="interrupted")
