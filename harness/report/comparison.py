@@ -1,7 +1,8 @@
 """A comparison in a terminal: what to know first, then each figure with its ratio and verdict.
 
-Fits 80 columns. Of many figures only those that differ, and a few that everybody looks at, are
-shown unless all are asked for; how many are not is said.
+Fits 80 columns; in fewer the ratio and the verdict stay longest. Of many figures only those that
+differ, and a few that everybody looks at, are shown unless all are asked for; how many are not is
+said.
 """
 
 from __future__ import annotations
@@ -122,10 +123,10 @@ def _table(comparison: Comparison, section: str, rows: list[Compared]) -> Grid:
     return Grid(
         [
             Column(heading=section or "figure", cells=[one.label for one in rows], left=True),
-            Column(heading="base", cells=[value_text(one.base, one.unit) for one in rows]),
-            Column(heading="new", cells=[value_text(one.new, one.unit) for one in rows]),
+            Column(heading="base", cells=[value_text(one.base, one.unit) for one in rows], drop=2),
+            Column(heading="new", cells=[value_text(one.new, one.unit) for one in rows], drop=1),
             Column(heading="ratio", cells=[ratio_text(one.ratio["estimate"]) for one in rows]),
-            Column(heading=confidence, cells=[interval_text(one) for one in rows]),
+            Column(heading=confidence, cells=[interval_text(one) for one in rows], drop=3),
             _verdicts(rows),
         ]
     )

@@ -1,13 +1,14 @@
 """A table in plain lines: right-aligned figures under headings of columns and of their groups.
 
 Lines have no border and no trailing space, so they copy well and nothing wraps when a terminal
-becomes narrower. Where the whole does not fit, columns go in the order of their ``drop``.
+becomes narrower. Where the whole does not fit, columns go in the order of their ``drop``; then
+the names in the first column are cut, and what is still too long ends in an ellipsis.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -16,6 +17,8 @@ from rich.text import Text
 __all__ = ["Column", "Grid"]
 
 _INDENT = 1
+# Names are not cut to less.
+_NAME_CELLS_MIN = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,14 +63,14 @@ class Grid:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Give the lines that fit the width, in columns that fit it."""
         for line in self.lines(options.max_width):
-            line.no_wrap, line.overflow = True, "crop"
+            line.no_wrap, line.overflow = True, "ellipsis"
             yield line
 
     def lines(self, width: int) -> list[Text]:
         """Give headings and rows for a terminal of a width in cells."""
         columns, gap = self._fitting(width)
         places = _places(columns, gap)
-        lines = [self._groups(columns, places)] if any(one.group for one in columns) else []
+        lines = [_groups(columns, places, width)] if any(one.group for one in columns) else []
         lines.append(_line(places, [(one.aligned(one.heading), "dim") for one in columns]))
         for row in range(len(columns[0].cells)):
             cells = [
@@ -78,7 +81,7 @@ class Grid:
         return lines
 
     def _fitting(self, width: int) -> tuple[list[Column], int]:
-        """Choose columns and the gap between groups: first close the gap, then drop."""
+        """Choose columns and the gap between groups: first close the gap, then drop, then cut."""
         columns = list(self.columns)
         while True:
             for gap in (3, 2, 1):
@@ -86,22 +89,50 @@ class Grid:
                     return columns, gap
             last = max(columns, key=lambda one: one.drop)
             if last.drop == 0:
-                return columns, 1
+                over = _places(columns, 1)[-1] + columns[-1].width - width
+                return [_cut(columns[0], over), *columns[1:]], 1
             columns.remove(last)
 
-    def _groups(self, columns: list[Column], places: list[int]) -> Text:
-        """Each group's name, from its first column to its last."""
-        cells, starts = [], []
-        first = 0
-        for index, column in enumerate(columns):
-            if index + 1 < len(columns) and columns[index + 1].group == column.group:
-                continue
-            if column.group:
-                width = places[index] + column.width - places[first]
-                starts.append(places[first])
-                cells.append((_ruled(column.group, width), "bold"))
-            first = index + 1
-        return _line(starts, cells)
+
+def _groups(columns: Sequence[Column], places: Sequence[int], width: int) -> Text:
+    """Each group's name, from its first column to its last; beyond them where there is room."""
+    names, starts, ends = [], [], []
+    first = 0
+    for index, column in enumerate(columns):
+        if index + 1 < len(columns) and columns[index + 1].group == column.group:
+            continue
+        if column.group:
+            names.append(column.group)
+            starts.append(places[first])
+            ends.append(places[index] + column.width)
+        first = index + 1
+    begins, cells = [], []
+    taken = 0
+    for name, start, end, following in zip(
+        names, starts, ends, [*starts[1:], width + 1], strict=True
+    ):
+        room = max(end, following - 1)
+        begin = max(taken + 1, min(start, room - cell_len(name)))
+        words = _ruled(_shortened(name, room - begin), end - begin)
+        begins.append(begin)
+        cells.append((words, "bold"))
+        taken = begin + cell_len(words)
+    return _line(begins, cells)
+
+
+def _cut(names: Column, over: int) -> Column:
+    """A column of names with so many cells less, if it may be cut."""
+    if not names.left:
+        return names
+    room = max(_NAME_CELLS_MIN, names.width - over)
+    cells = [_shortened(one, room) for one in names.cells]
+    return replace(names, heading=_shortened(names.heading, room), cells=cells)
+
+
+def _shortened(words: str, room: int) -> str:
+    text = Text(words)
+    text.truncate(room, overflow="ellipsis")
+    return text.plain
 
 
 def _places(columns: Sequence[Column], gap: int) -> list[int]:
@@ -119,7 +150,7 @@ def _places(columns: Sequence[Column], gap: int) -> list[int]:
 def _ruled(name: str, width: int) -> str:
     """A group's name with a rule to the end of its last column."""
     rule = width - cell_len(name) - 1
-    return f"{name} {'─' * rule}" if rule > 0 else name[:width]
+    return f"{name} {'─' * rule}" if rule > 0 else name
 
 
 def _line(places: Sequence[int], cells: Sequence[tuple[str, str]]) -> Text:

@@ -97,6 +97,7 @@ def _rates(found: Sequence[Mapping[str, Any]]) -> Grid:
                 heading="mean",
                 cells=cells("avg_operation_time_ms", figures.time, withheld=True),
                 group="response",
+                drop=4,
             ),
             Column(
                 heading="p95",
@@ -104,19 +105,21 @@ def _rates(found: Sequence[Mapping[str, Any]]) -> Grid:
                 group="response",
                 style="bold",
             ),
-            Column(heading="late", cells=cells("late_operations", figures.count), drop=1),
-            Column(heading="dropped", cells=cells("dropped_operations", figures.count), drop=1),
+            Column(heading="late", cells=cells("late_operations", figures.count), drop=3),
+            Column(heading="dropped", cells=cells("dropped_operations", figures.count), drop=2),
             Column(
                 heading="CPU s",
                 cells=cells("operations_per_cpu_second", figures.rate),
                 group="operations per",
+                drop=1,
             ),
             Column(
                 heading="CPU %",
                 cells=cells("operations_per_cpu_percent", figures.digits),
                 group="operations per",
+                drop=6,
             ),
-            Column(heading="MB", cells=memory, group="operations per"),
+            Column(heading="MB", cells=memory, group="operations per", drop=5),
         ]
     )
 
@@ -226,15 +229,18 @@ def _leaks(leaks: Sequence[Mapping[str, Any]]) -> Grid:
                 heading="low",
                 cells=[per_minute(one["low"]) for one in slopes],
                 group="MiB a minute",
+                drop=1,
             ),
             Column(
                 heading="high",
                 cells=[per_minute(one["high"]) for one in slopes],
                 group="MiB a minute",
+                drop=1,
             ),
             Column(
                 heading="explained",
                 cells=[per_minute(one["explained_bytes_s"]) for one in leaks],
+                drop=2,
             ),
         ]
     )

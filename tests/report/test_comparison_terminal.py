@@ -67,6 +67,20 @@ def test_a_row_has_both_figures_the_ratio_its_interval_and_a_verdict(shown):
     assert lines.index(" The plans differ: --agents.") < len(lines) - 2
 
 
+@pytest.mark.parametrize(
+    ("label", "first"), [("search p99", "search p99"), ("cross_tier service p99", "cross_tier ")]
+)
+def test_in_a_narrow_terminal_verdicts_stay(shown, label: str, first: str):
+    """At 40 columns each row has its ratio and its verdict; a name that is cut has a sign."""
+    one = compared(label=label, verdict="no difference")
+    lines = shown(render_comparison(comparison(one)), 40)
+    assert lines[-2].split()[-2:] == ["ratio", "verdict"]
+    assert lines[-1].startswith(f" {first}")
+    assert lines[-1].split()[-3:] == ["2.02", "no", "difference"]
+    assert ("…" in lines[-1]) == (first != label)
+    assert max(map(len, lines)) <= 40
+
+
 def test_the_widest_rows_fit_80_columns(shown):
     """Long labels, large figures and wide intervals leave no line longer than the terminal."""
     wide = compared(

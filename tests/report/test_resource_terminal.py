@@ -103,12 +103,23 @@ def test_what_is_asked_is_answered_though_all_is_well():
     assert "All is valid." not in text
 
 
-@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
 def test_lines_fit_the_terminal(width):
     """Nothing wraps, whatever the width."""
     rates = {"10": _FIGURES, "1000000": {**_FIGURES, "offered_rate_ops_per_second": 1e6}}
     for line in shown(summary(rates=rates), width).splitlines():
         assert len(line) <= width
+
+
+def test_in_a_narrow_terminal_verdicts_and_main_figures_stay():
+    """At 40 columns what is less important goes, and nothing is cut without a sign."""
+    text = shown(summary(), 40)
+    for words in ("too little data", "2.00", "99.8", "6.79 ms", "450", "812 µs"):
+        assert words in text
+    assert "late" not in text
+    (leaks,) = (line for line in text.splitlines() if line.startswith(" shard 1"))
+    assert leaks.split() == ["shard", "1", "too", "little", "data", "2.00"]
+    assert "MiB a minute" in text
 
 
 def test_a_sweep_has_a_row_a_rate():
