@@ -156,13 +156,13 @@ def _late_ratio(one: Mapping[str, Any]) -> float:
 
 
 def _stalls(rates: Mapping[str, Mapping[str, Any]]) -> Verdict:
-    """The first rate at which the store stalls, or what the highest rate says."""
+    """The first rate at which the store stalls, or what the last rate says."""
     for rate, one in rates.items():
         if one["stalls"]["stalls"]:
             sentence = f"{one['stalls']['sentence']}{_busy_machine(one)}"
             return _verdict("stalls", "warning", _at(rate, sentence, rates))
-    last = list(rates.values())[-1]
-    return _verdict("stalls", "ok", last["stalls"]["sentence"])
+    rate, last = list(rates.items())[-1]
+    return _verdict("stalls", "ok", _at(rate, last["stalls"]["sentence"], rates))
 
 
 def _busy_machine(one: Mapping[str, Any]) -> str:

@@ -104,6 +104,8 @@ def test_a_stall_at_any_rate_is_said():
     found = judged({"10": figures(10, stalls=stalls), "100": figures(100)})
     assert found["stalls"]["verdict"] == "warning"
     assert found["stalls"]["sentence"] == "At 10 operations/s: The store stalls: shard 0."
+    found = judged({"10": figures(10), "100": figures(100)})
+    assert found["stalls"]["sentence"] == "At 100 operations/s: The store does not stall."
 
 
 def test_a_stall_on_a_busy_machine_may_not_be_the_stores():
