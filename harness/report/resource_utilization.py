@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
@@ -28,8 +28,10 @@ _STYLES = {
     "ok": "green",
 }
 _BARS = 40
+_BARS_MIN = 6  # fewer say nothing
 _LABEL_WIDTH = 16
 _MIB = 2**20
+_Show = Callable[[float | None], str]
 # Verdicts that are said even when all is well: they answer what the benchmark asks.
 _ALWAYS = ("schedule", "stalls", "leaks", "limit")
 
@@ -46,9 +48,8 @@ def render_resources(summary: Mapping[str, Any]) -> RenderableType:
         return Group(*blocks)
     rates = summary.get("rates") or {"": found}
     blocks += [Text(), _rates(list(rates.values()))]
-    over_time = list(_over_time(found))
-    if over_time:
-        blocks += [Text(), *over_time]
+    if len(found["time_series"]) >= 2:
+        blocks += [Text(), _OverTime(found)]
     if found["costs"]:
         blocks += [Text(), _costs(found["costs"]), *_costs_note(found["costs"])]
     judged = [one for one in found["leaks"] if one["slope_bytes_s"]["estimate"] is not None]
@@ -124,35 +125,55 @@ def _rates(found: Sequence[Mapping[str, Any]]) -> Grid:
     )
 
 
-def _over_time(found: Mapping[str, Any]) -> Iterator[Text]:
-    """A line of bars for each series, with its least and its most."""
+class _OverTime:
+    """A line of bars for each series, with its least and its most; bars only where there is room.
+
+    Args:
+        found: the figures of a rate, with a ``time_series`` of two entries or more.
+    """
+
+    def __init__(self, found: Mapping[str, Any]) -> None:
+        self._found = found
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        """Give a line of what it is, and a line for each series."""
+        series = self._found["time_series"]
+        offered = figures.rate(self._found["offered_rate_ops_per_second"])
+        length_s = series[-1]["t_s"] + series[1]["t_s"] - series[0]["t_s"]
+        yield Text(f" over {figures.span(length_s)} at {offered} operations/s", "dim")
+        known = [
+            (label, [value for value in values if value is not None], show)
+            for label, values, show in _series(self._found)
+        ]
+        lines = [
+            (label, values, f"{show(min(values))} to {show(max(values))}")
+            for label, values, show in known
+            if values
+        ]
+        longest = max((len(words) for *_, words in lines), default=0)
+        bars = min(_BARS, options.max_width - _LABEL_WIDTH - longest - 2)
+        for label, values, words in lines:
+            line = Text(f" {label}".ljust(_LABEL_WIDTH), "dim")
+            if bars >= _BARS_MIN:
+                drawn = sparkline(_averaged(values, bars), bars)
+                line.append(f"{drawn.ljust(min(len(values), bars))}  ", "cyan")
+            line.append(words)
+            yield line
+
+
+def _series(found: Mapping[str, Any]) -> Iterator[tuple[str, list[float | None], _Show]]:
+    """The name of each series, its values, and how one is written."""
     series = found["time_series"]
-    if len(series) < 2:
-        return
-    offered = figures.rate(found["offered_rate_ops_per_second"])
-    length_s = series[-1]["t_s"] + series[1]["t_s"] - series[0]["t_s"]
-    yield Text(f" over {figures.span(length_s)} at {offered} operations/s", "dim")
-    lines: list[tuple[str, list[float | None], Callable[[float | None], str]]]
-    lines = [("operations/s", [one["ops_s"] for one in series], figures.rate)]
+    yield "operations/s", [one["ops_s"] for one in series], figures.rate
     if found["status"] != "invalid":
-        lines.append(("slowest", [one["max_ms"] for one in series], figures.time))
+        yield "slowest", [one["max_ms"] for one in series], figures.time
     for role in ROLES:
         if role in ("shard", "cohort") and role in series[0]["cpu_percent"]:
             cpu = [one["cpu_percent"].get(role) for one in series]
             memory = [one["memory_bytes"].get(role) for one in series]
-            lines.append((f"{role} CPU", cpu, figures.percent))
-            lines.append((f"{role} memory", memory, figures.size))
-    writes = [one["disk_write_bytes_s"] for one in series]
-    lines.append(("disk writes/s", writes, figures.size))
-    for label, values, show in lines:
-        known = [value for value in values if value is not None]
-        if known:
-            line = Text(f" {label}".ljust(_LABEL_WIDTH), "dim")
-            line.append(
-                sparkline(_averaged(known, _BARS), _BARS).ljust(min(len(known), _BARS)), "cyan"
-            )
-            line.append(f"  {show(min(known))} to {show(max(known))}")
-            yield line
+            yield f"{role} CPU", cpu, figures.percent
+            yield f"{role} memory", memory, figures.size
+    yield "disk writes/s", [one["disk_write_bytes_s"] for one in series], figures.size
 
 
 def _averaged(values: Sequence[float], parts: int) -> list[float]:

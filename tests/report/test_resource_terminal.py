@@ -122,6 +122,14 @@ def test_in_a_narrow_terminal_verdicts_and_main_figures_stay():
     assert "MiB a minute" in text
 
 
+@pytest.mark.parametrize(("width", "least"), [(40, 0), (60, 20), (80, 40)])
+def test_bars_take_the_room_that_there_is(width: int, least: int):
+    """Each series is one line, with its least and its most after its bars."""
+    (line,) = (one for one in shown(summary(), width).splitlines() if "shard memory" in one)
+    assert line.rstrip().endswith("4.77 MiB to 4.77 MiB")
+    assert least <= line.count("█") <= 40
+
+
 def test_a_sweep_has_a_row_a_rate():
     """In the order in which they were offered."""
     rates = {
