@@ -12,6 +12,7 @@ __all__ = [
     "check_fits",
     "check_threads",
     "cohort_ranges",
+    "most_that_fit",
 ]
 
 # A task's process: what it holds of its own when it has loaded Ray, numpy and pyarrow
@@ -26,16 +27,17 @@ _REMEDIES = {
     "--agents": "run fewer agents",
     "--agents-per-task": "put more agents into a task, or leave the option out",
     "--shards": "one a core is plenty",
+    "--shards-per-node": "one a core is plenty",
 }
 
 
-def agents_per_task(agents: int, cpus: int, *, in_process: bool) -> int:
+def agents_per_task(agents: int, cpus: int, *, alone: bool) -> int:
     """How many agents a task gets where the plan leaves it open.
 
-    Where shards serve, they need as much CPU as the agents, so every second core gets a task;
-    a store in the agents' own process gets all cores.
+    Where shards serve on the same nodes, they need as much CPU as the agents, so every second
+    core gets a task; agents that are alone there, or have the store in their own process, get all.
     """
-    tasks = cpus if in_process else max(1, cpus // 2)
+    tasks = cpus if alone else max(1, cpus // 2)
     tasks = max(min(tasks, agents), -(-agents // _MAX_AGENTS_A_TASK))
     return -(-agents // tasks)
 
@@ -65,25 +67,36 @@ def check_threads(agents: int, agents_per_task: int | None) -> None:
         )
 
 
+def most_that_fit(cpus: int, available_bytes: float) -> int:
+    """The most processes of tasks, or of shards, that can run at once on a node; at least one."""
+    return max(1, min(int(available_bytes // TASK_BYTES), cpus * TASKS_A_CORE))
+
+
 def check_fits(
-    tasks: int, cpus: int, available_bytes: float, *, option: str = "--agents-per-task"
+    tasks: int,
+    cpus: int,
+    available_bytes: float,
+    *,
+    option: str = "--agents-per-task",
+    most: int | None = None,
 ) -> None:
     """Refuse tasks, or shards, that cannot all run at once.
 
     Args:
         tasks: processes that the agents, or the store, need.
-        cpus: cores of the cluster.
+        cpus: cores that are there for them.
         available_bytes: memory that is free for them.
         option: what asked for so many.
+        most: that can run on the nodes that have these; None where that is one node.
 
     Raises:
         UsageError: names the most that can run.
     """
-    most = max(1, min(int(available_bytes // TASK_BYTES), cpus * TASKS_A_CORE))
+    most = most_that_fit(cpus, available_bytes) if most is None else most
     if tasks <= most:
         return
     remedy = _REMEDIES[option]
-    what = "shards" if option == "--shards" else "tasks"
+    what = "shards" if option.startswith("--shards") else "tasks"
     raise UsageError(
         option,
         f"makes {tasks:,} {what}, but at most {most:,} can run at once here (a process each of "

@@ -159,12 +159,15 @@ class Samplers:
 
 
 class Cohorts:
-    """The tasks that run the agents."""
+    """The tasks that run the agents, each on its node."""
 
-    def __init__(self, specs: list[CohortSpec], control: Any) -> None:
-        task = cohort_task().options(scheduling_strategy="SPREAD", enable_task_events=False)
+    def __init__(self, specs: list[CohortSpec], node_ids: list[str], control: Any) -> None:
+        task = cohort_task()
         self._running: dict[Any, int] = {
-            task.remote(msgspec.msgpack.encode(spec), control): spec.cohort for spec in specs
+            task.options(scheduling_strategy=pinned_to(node_id), enable_task_events=False).remote(
+                msgspec.msgpack.encode(spec), control
+            ): spec.cohort
+            for spec, node_id in zip(specs, node_ids, strict=True)
         }
         self.results: list[CohortResult] = []
         self.errors: list[str] = []

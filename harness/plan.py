@@ -65,7 +65,8 @@ class RunPlan:
             closed loop.
         arrival: how the open loop's operations are spaced.
         trace: file of recorded states that agents replay.
-        shards: of the store; None is one a core.
+        shards: of the store, all together; None is one a core of the nodes that have them.
+        shards_per_node: of the store, on each of those nodes, instead.
         agents_per_task: None chooses.
         pipelining: False makes one actor call an operation.
         dimension: of the vectors.
@@ -99,6 +100,7 @@ class RunPlan:
     arrival: str = "constant"
     trace: str | None = None
     shards: int | None = None
+    shards_per_node: int | None = None
     agents_per_task: int | None = None
     pipelining: bool = True
     dimension: int = 64
@@ -136,6 +138,7 @@ _INTEGERS = (
     "rounds",
     "seed",
     "shards",
+    "shards_per_node",
     "agents_per_task",
     "dimension",
     "memory_limit_bytes",
@@ -153,7 +156,7 @@ _FLAGS = ("pipelining", "keep_data", "record", "whole_rounds")
 _OPTIONAL = frozenset(
     {
         *("agents", "rounds", "duration_s", "mix", "rate", "trace", "shards"),
-        *("agents_per_task", "data_dir", "memory_limit_bytes"),
+        *("shards_per_node", "agents_per_task", "data_dir", "memory_limit_bytes"),
     }
 )
 
@@ -203,6 +206,7 @@ _MOST = {
     "preload": MAX_PRELOAD,
     "dimension": 65_536,
     "shards": 10_000,
+    "shards_per_node": 10_000,
     "memory_limit_bytes": 2**50,
     "rate": MAX_RATE_OPS_S,
     **dict.fromkeys(("duration_s", "warmup_s", "think_time_s", "ramp_s"), MAX_TIME_S),
@@ -211,8 +215,9 @@ _MOST = {
 
 
 def _check_ranges(plan: RunPlan) -> None:
-    positive = ("agents", "rounds", "duration_s", "rate", "shards", "agents_per_task")
-    for name in (*positive, "dimension", "memory_limit_bytes", "sample_interval_s", "deadline_s"):
+    positive: tuple[str, ...] = ("agents", "rounds", "duration_s", "rate", "shards")
+    positive += ("shards_per_node", "agents_per_task", "dimension", "memory_limit_bytes")
+    for name in (*positive, "sample_interval_s", "deadline_s"):
         value = getattr(plan, name)
         if value is not None and value <= 0:
             raise UsageError(option_name(name), f"must be above 0, not {_shown(value)}")
@@ -244,6 +249,11 @@ def _check_ranges(plan: RunPlan) -> None:
 def _check_together(plan: RunPlan) -> None:
     if plan.rounds is not None and plan.duration_s is not None:
         raise UsageError("--duration", "contradicts --rounds: give one of the two")
+    if plan.shards is not None and plan.shards_per_node is not None:
+        raise UsageError(
+            "--shards-per-node",
+            "contradicts --shards: give the number of all shards, or that of each node",
+        )
     if plan.whole_rounds and (plan.duration_s is None or plan.rate is not None):
         raise UsageError(
             "--whole-rounds", "is of the closed loop for a time: give --duration, and no --rate"

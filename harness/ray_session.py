@@ -24,11 +24,12 @@ from typing import Any
 
 from harness import guard
 from harness.errors import RunFailedError, UsageError
+from harness.placement import AGENT_NODE, MEMORY_NODE, Node
 
 __all__ = [
     "LOCAL",
-    "RayNode",
     "RaySession",
+    "alive_nodes",
     "check_address",
     "has_token",
     "ray_session",
@@ -61,16 +62,6 @@ _QUIET = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class RayNode:
-    """A node that is alive."""
-
-    node_id: str
-    address: str
-    cpus: float
-    memory_bytes: float
-
-
-@dataclass(frozen=True, kw_only=True)
 class RaySession:
     """A connection to Ray.
 
@@ -82,7 +73,7 @@ class RaySession:
 
     node_id: str
     owned: bool
-    nodes: list[RayNode]
+    nodes: list[Node]
 
     @property
     def cpus(self) -> int:
@@ -237,17 +228,28 @@ def ray_session(address: str) -> Iterator[RaySession]:
         yield RaySession(
             node_id=ray.get_runtime_context().get_node_id(),
             owned=address == LOCAL,
-            nodes=[
-                RayNode(
-                    node_id=node["NodeID"],
-                    address=node["NodeManagerAddress"],
-                    cpus=node["Resources"].get("CPU", 0.0),
-                    memory_bytes=node["Resources"].get("memory", 0.0),
-                )
-                for node in ray.nodes()  # type: ignore[no-untyped-call]
-                if node["Alive"]
-            ],
+            nodes=alive_nodes(),
         )
+
+
+def alive_nodes() -> list[Node]:
+    """The nodes that Ray has for alive; one that died may be among them for seconds."""
+    import ray
+
+    return [
+        Node(
+            node_id=node["NodeID"],
+            address=node["NodeManagerAddress"],
+            host=node.get("NodeManagerHostname", ""),
+            cpus=node["Resources"].get("CPU", 0.0),
+            memory_bytes=node["Resources"].get("memory", 0.0),
+            roles=tuple(
+                role for role in (MEMORY_NODE, AGENT_NODE) if node["Resources"].get(role, 0) > 0
+            ),
+        )
+        for node in ray.nodes()  # type: ignore[no-untyped-call]
+        if node["Alive"]
+    ]
 
 
 @contextlib.contextmanager

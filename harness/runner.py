@@ -28,12 +28,13 @@ from harness.hosts import (
     host_facts,
     is_tmpfs,
 )
+from harness.placement import Node
 from harness.plan import RunPlan, with_agents
 from harness.ray_session import LOCAL, RaySession, check_address, ray_session
 from harness.report.live import View
 from harness.rundir import SAME_NAME_MAX, RunDirectory, Status
 from harness.rundir_reader import open_run
-from harness.steps import PreparedRun, Steps, StopRequest, check_ranges
+from harness.steps import PreparedRun, Steps, StopRequest, places_of
 from harness.targets import load_target
 from harness.trace import load_trace
 
@@ -73,12 +74,18 @@ def prepare(plan: RunPlan) -> PreparedRun:
     if trace is not None:
         trace.check_agents(plan.agents)
     if plan.address == LOCAL:
-        cpus = os.cpu_count() or 1
-        check_ranges(plan, plan.agents, cpus, available_memory_bytes(), target)
+        places_of(plan, plan.agents, target, [_this_machine()], "")
     check_address(plan.address)
     if plan.data_dir is not None:
         _check_data_dir(Path(plan.data_dir))
     return PreparedRun(plan=plan, agents=plan.agents, target=target, trace=trace)
+
+
+def _this_machine() -> Node:
+    """This machine as the one node of a Ray of our own, before there is one."""
+    return Node(
+        node_id="", address="", cpus=os.cpu_count() or 1, memory_bytes=available_memory_bytes()
+    )
 
 
 def run(

@@ -11,25 +11,27 @@ import os
 import secrets
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from harness.capacity import agents_per_task, check_fits, check_threads, cohort_ranges
 from harness.cohort import CohortSpec
 from harness.errors import RunFailedError
 from harness.launch import BackgroundRefresh, Cohorts, Controller, Samplers
+from harness.placement import Node, Places, Wanted, place
 from harness.plan import RunPlan
 from harness.progress_meter import ProgressMeter
 from harness.ray_session import RaySession
 from harness.report.live import View
 from harness.rundir import RunDirectory, Status
 from harness.targets.base import Placement, Prepared, Target, WatchedProcess
+from harness.topology import topology
 from harness.trace import Trace
 from harness.workload import agent_id
 
-__all__ = ["PreparedRun", "Steps", "StopRequest", "check_ranges"]
+__all__ = ["PreparedRun", "Steps", "StopRequest", "places_of"]
 
 POLL_INTERVAL_S = 0.25
 _BARRIER_S = 60.0
@@ -64,24 +66,23 @@ class PreparedRun:
     trace: Trace | None
 
 
-def check_ranges(
-    plan: RunPlan, agents: int, cpus: int, free_bytes: float, target: Target
-) -> list[tuple[int, int]]:
-    """The agents of each cohort, as (first, last + 1).
+def places_of(
+    plan: RunPlan, agents: int, target: Target, nodes: Sequence[Node], driver_node_id: str
+) -> Places:
+    """Where the shards and the agents of a plan go.
 
     Raises:
-        UsageError: so many tasks, or shards, cannot all run at once.
+        UsageError: there is no node for them, or they cannot all run at once.
     """
-    if plan.shards is not None and not target.in_process:
-        check_fits(plan.shards, cpus, free_bytes, option="--shards")
-    per_task = plan.agents_per_task or agents_per_task(agents, cpus, in_process=target.in_process)
-    if target.agents_are_threads:
-        check_threads(agents, plan.agents_per_task)
-        per_task = agents
-    ranges = cohort_ranges(agents, per_task)
-    option = "--agents" if plan.agents_per_task is None else "--agents-per-task"
-    check_fits(len(ranges), cpus, free_bytes, option=option)
-    return ranges
+    wanted = Wanted(
+        agents=agents,
+        shards=plan.shards,
+        shards_per_node=plan.shards_per_node,
+        agents_per_task=plan.agents_per_task,
+        in_process=target.in_process,
+        one_process=target.agents_are_threads,
+    )
+    return place(nodes, driver_node_id, wanted)
 
 
 class Steps:
@@ -110,9 +111,9 @@ class Steps:
     def carry_out(self, session: RaySession, data_dir: Path) -> Status:
         """Start, measure and end; how that went."""
         plan, directory = self.plan, self._directory
-        free_bytes = sum(node.memory_bytes for node in session.nodes)
         target, agents = self._prepared.target, self._prepared.agents
-        ranges = check_ranges(plan, agents, session.cpus, free_bytes, target)
+        places = places_of(plan, agents, target, session.nodes, session.node_id)
+        ranges = places.ranges
         self._phase("starting")
         controller = Controller(session, directory.path)
         samplers = None
@@ -125,14 +126,14 @@ class Steps:
                 # a cluster may have a run of this name under way
                 run_id=f"{data_dir.name}-{secrets.token_hex(4)}",
                 data_dir=data_dir,
-                shards=plan.shards or session.cpus,
-                node_ids=[node.node_id for node in session.nodes],
+                shards=len(places.shards),
+                node_ids=places.shards,
             )
-            cohorts = Cohorts(self._specs(ranges, session), controller.actor)
+            cohorts = Cohorts(self._specs(ranges, session), places.cohorts, controller.actor)
             self._write_agents(ranges)
-            ready = self._prepared.target.prepare(plan, placement)
+            ready = target.prepare(plan, placement)
             controller.connect(ready.connection)
-            directory.write_run({"topology": _topology(session, ready, ranges)})
+            directory.write_run({"topology": topology(session, ready, places)})
             self._gather(controller, cohorts, len(ranges))
             if samplers is not None:
                 samplers.watch(self._processes(session, controller, ready))
@@ -270,17 +271,3 @@ class Steps:
     def _phase(self, name: str) -> None:
         self._directory.append_event("phase", phase=name)
         self._view.update(self.meter.at(name))
-
-
-def _topology(
-    session: RaySession, ready: Prepared, ranges: list[tuple[int, int]]
-) -> dict[str, object]:
-    return {
-        "driver_node_id": session.node_id,
-        "nodes": [msgspec.to_builtins(node) for node in session.nodes],
-        "target": ready.topology,
-        "cohorts": [
-            {"cohort": cohort, "first_agent": first, "agents": last - first}
-            for cohort, (first, last) in enumerate(ranges)
-        ],
-    }

@@ -18,7 +18,7 @@ from harness.benchmarks.bench import Bench
 from harness.errors import RunFailedError, UsageError
 from harness.plan import MAX_AGENTS, RunPlan
 from harness.runner import PreparedRun, prepare
-from harness.steps import check_ranges
+from harness.steps import places_of
 
 __all__ = ["BASELINES", "AgentScaling", "parse_counts", "run_steps"]
 
@@ -171,11 +171,9 @@ def run_steps(bench: Bench, prepared: Sequence[tuple[str, PreparedRun]]) -> None
 
 
 def _check_fits(bench: Bench, prepared: PreparedRun) -> None:
-    free_bytes = sum(node.memory_bytes for node in bench.session.nodes)
+    session = bench.session
     try:
-        check_ranges(
-            prepared.plan, prepared.agents, bench.session.cpus, free_bytes, prepared.target
-        )
+        places_of(prepared.plan, prepared.agents, prepared.target, session.nodes, session.node_id)
     except UsageError as error:
         raise _of_counts(error) from None
 

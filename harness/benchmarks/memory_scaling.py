@@ -42,6 +42,7 @@ from harness.plan import RunPlan
 from harness.rundir import Status
 from harness.rundir_reader import open_run
 from harness.runner import Outcome, PreparedRun
+from harness.steps import places_of
 from harness.targets.base import Placement, Prepared
 from memory_core.operations import TIERS
 
@@ -162,11 +163,16 @@ class _Scaling:
     def start(self) -> None:
         """Start the store, and the prober on it."""
         session, plan = self._bench.session, self._plan
+        node_ids = places_of(
+            plan, self._agents, self._target, session.nodes, session.node_id
+        ).shards
+        if plan.shards is None and plan.shards_per_node is None:
+            node_ids = node_ids[: self._agents]  # the others would hold nothing
         placement = Placement(
             run_id=f"{self._databases.name}-{secrets.token_hex(4)}",
             data_dir=self._databases,
-            shards=plan.shards or min(session.cpus, self._agents),
-            node_ids=[node.node_id for node in session.nodes],
+            shards=len(node_ids),
+            node_ids=node_ids,
         )
         self._ready = self._target.prepare(plan, placement)
         self._prober = ProberActor(session, plan, self._databases)

@@ -46,6 +46,7 @@ PLAN_OPTIONS: list[Callable[[Any], Any]] = [
     click.option("--arrival", help=f"How they are spaced: {' or '.join(ARRIVALS)}.  [constant]"),
     click.option("--trace", help="File of recorded states that the agents replay."),
     click.option("--shards", type=int, help="Shards of the store.  [one a core]"),
+    click.option("--shards-per-node", type=int, help="Shards on each node that has some, instead."),
     click.option("--agents-per-task", type=int, help="Agents in one Ray task.  [chosen]"),
     _switch("--pipelining", "off: one actor call an operation.  [on]"),
     click.option("--dimension", type=int, help="Length of the vectors.  [64]"),

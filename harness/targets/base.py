@@ -37,7 +37,7 @@ class Placement:
         run_id: names what the target starts.
         data_dir: folder for its files.
         shards: how many shards it is to have.
-        node_ids: the nodes to spread them over; a shard stays with its node, as its data does.
+        node_ids: the node of each shard, with which it stays, as its data does.
     """
 
     run_id: str

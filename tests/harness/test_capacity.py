@@ -43,12 +43,12 @@ def test_more_agents_a_task_than_there_are_make_one_task():
 
 
 @given(st.integers(1, MAX_AGENTS), st.integers(1, 512), st.booleans())
-def test_the_choice_suits_the_cores(agents: int, cpus: int, in_process: bool):
-    """A task a core in process, else one for two cores; no more tasks than agents."""
-    per_task = agents_per_task(agents, cpus, in_process=in_process)
+def test_the_choice_suits_the_cores(agents: int, cpus: int, alone: bool):
+    """A task a core where agents are alone, else one for two; no more tasks than agents."""
+    per_task = agents_per_task(agents, cpus, alone=alone)
     tasks = -(-agents // per_task)
     assert 1 <= per_task <= 25_000
-    wanted = cpus if in_process else max(1, cpus // 2)
+    wanted = cpus if alone else max(1, cpus // 2)
     assert tasks <= max(wanted, -(-agents // 25_000))
 
 

@@ -10,7 +10,8 @@ from harness.doctor import ray_reachable
 from harness.doctor.ray_reachable import ray_checks
 from harness.doctor.token_probe import TURNED_AWAY
 from harness.errors import RunFailedError, UsageError
-from harness.ray_session import RayNode, RaySession
+from harness.placement import Node
+from harness.ray_session import RaySession
 
 ADDRESS = "127.0.0.1:6379"
 
@@ -23,7 +24,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch):
     @contextlib.contextmanager
     def session(address: str):
         joined.append(address)
-        node = RayNode(node_id="n", address="127.0.0.1", cpus=2.0, memory_bytes=2**30)
+        node = Node(node_id="n", address="127.0.0.1", cpus=2.0, memory_bytes=2**30)
         yield RaySession(node_id="n", owned=False, nodes=[node, node])
 
     def give(without: int | None, with_token: int | None = 0, has_token: bool = True) -> list[str]:
