@@ -1,4 +1,4 @@
-"""Memories to a Parquet file and back, exactly; the only module that imports pyarrow.
+"""Memories to a Parquet file and back, exactly; the only module that imports pyarrow.parquet.
 
 A file has a row for each memory, an agent's together and in the order of storing, with the
 columns of `COLUMNS`. ``state`` and ``metadata`` are MessagePack, as a store holds them, and are

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-__all__ = ["has_no_room", "sync"]
+__all__ = ["has_no_room", "sync", "sync_tree"]
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -17,6 +17,14 @@ def sync(path: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_tree(path: str) -> None:
+    """`sync` of a folder with all that is in it. Raises OSError."""
+    for folder, _, names in os.walk(path, topdown=False):
+        for name in names:
+            sync(os.path.join(folder, name))
+        sync(folder)
 
 
 def has_no_room(error: OSError) -> bool:

@@ -202,7 +202,7 @@ class Log:
         return values
 
     def scan(self, tier: int, prefix: bytes = b"") -> Generator[tuple[bytes, bytes], None, None]:
-        """Keys and values of a tier that begin with ``prefix``, in the order of the keys."""
+        """Keys and values of a tier, or of `IDS`, that begin with ``prefix``, in their order."""
         with translated(self.path):
             key: Any = prefix
             for key, value in self._families[tier].items(from_key=prefix or None):
@@ -232,7 +232,8 @@ class Log:
                 cursor.next()
             cursor.status()
             if cursor.valid():
-                raise CorruptionError(self.path, f"could not be read to the end of {TIERS[tier]}")
+                problem = f"could not be read to the end of {DATA_FAMILIES[tier]}"
+                raise CorruptionError(self.path, problem)
         finally:
             del cursor  # in an error's traceback it would keep the database open, and locked
 

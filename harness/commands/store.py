@@ -1,5 +1,7 @@
 """``harness store``: verify, repair and measure the folder of a closed memory database.
 
+Commands about backups are in `harness.commands.store_backup`.
+
 Exit codes: 0 whole or saved; 1 damaged; 2 wrong usage, which a folder without a database is, and
 one that a store has open.
 """
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.commands.store_backup import list_backups, restore
 from harness.errors import RunFailedError, UsageError
 
 if TYPE_CHECKING:
@@ -29,7 +32,11 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 
 @click.group()
 def store() -> None:
-    """Verify, repair or measure the folder of a closed memory database."""
+    """Verify, repair or measure a closed memory database; list and restore backups."""
+
+
+store.add_command(list_backups)
+store.add_command(restore)
 
 
 @store.command()
