@@ -128,6 +128,16 @@ class Samplers:
             if actor is not None:
                 actor.watch.remote(process.pid, process.role, process.number)
 
+    def processes(self) -> list[WatchedProcess]:
+        """The samplers' own processes, of those that answer."""
+        found = []
+        asked = {node_id: actor.ping.remote() for node_id, actor in self._actors.items()}
+        for node_id, question in asked.items():
+            with contextlib.suppress(RayError):
+                _, pid = ray.get(question, timeout=_ANSWER_TIMEOUT_S)
+                found.append(WatchedProcess(pid=pid, node_id=node_id, role="sampler", number=0))
+        return found
+
     def latest(self) -> list[dict[str, Any]]:
         """The newest sample of each node that has answered; never waits."""
         for node_id, actor in self._actors.items():

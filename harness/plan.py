@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from harness.errors import UsageError
+from harness.faults import check_local, parse_faults
 
 __all__ = ["ARRIVALS", "WORKLOADS", "RunPlan", "option_name", "parse_mix", "with_agents"]
 
@@ -36,6 +37,7 @@ _OPTION_OF = {
     "sample_interval_s": "sample-interval",
     "deadline_s": "deadline",
     "memory_limit_bytes": "memory-limit",
+    "faults": "fault",
 }
 
 
@@ -79,6 +81,7 @@ class RunPlan:
         record: write a row for each operation, and samples.
         sample_interval_s: between resource samples.
         deadline_s: after which an operation fails.
+        faults: that are injected while it runs; see `harness.faults`.
 
     Raises:
         UsageError: a field is wrong, or two contradict each other.
@@ -112,6 +115,7 @@ class RunPlan:
     record: bool = True
     sample_interval_s: float = 0.2
     deadline_s: float = 30.0
+    faults: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_types(self)
@@ -177,6 +181,10 @@ def _check_types(plan: RunPlan) -> None:
             right, kind = isinstance(value, bool), "true or false"
         elif field.name == "mix":
             object.__setattr__(plan, "mix", parse_mix(value))
+            continue
+        elif field.name == "faults":
+            texts = tuple(fault.text for fault in parse_faults(value))
+            object.__setattr__(plan, "faults", texts)
             continue
         else:
             right, kind = isinstance(value, str) and bool(value), "text"
@@ -273,8 +281,21 @@ def _check_together(plan: RunPlan) -> None:
         raise UsageError("--preload", "contradicts --trace: a trace has its own states")
     if plan.mix is not None and plan.trace is not None:
         raise UsageError("--mix", "contradicts --trace: a trace is replayed in its own order")
+    if plan.faults:
+        _check_faults(plan)
     if plan.duration_s is not None and plan.ramp_s > plan.duration_s + plan.warmup_s:
         raise UsageError("--ramp", "is longer than the run; the last agents would never start")
+
+
+def _check_faults(plan: RunPlan) -> None:
+    if not plan.record:
+        raise UsageError(
+            "--fault", "contradicts --record off: what a fault did is known from what is recorded"
+        )
+    ends_s = None if plan.duration_s is None else plan.warmup_s + plan.duration_s
+    faults = parse_faults(plan.faults, shards=plan.shards, ends_s=ends_s)
+    if plan.address == "local":
+        check_local(faults)
 
 
 def parse_mix(value: object) -> dict[str, float]:

@@ -22,6 +22,7 @@ from typing import Any
 import harness
 from harness.analysis.summary import Summary, summarise
 from harness.errors import RunFailedError, UsageError
+from harness.faults import check_places, parse_faults
 from harness.hosts import (
     available_memory_bytes,
     harness_commit,
@@ -74,7 +75,8 @@ def prepare(plan: RunPlan) -> PreparedRun:
     if trace is not None:
         trace.check_agents(plan.agents)
     if plan.address == LOCAL:
-        places_of(plan, plan.agents, target, [_this_machine()], "")
+        places = places_of(plan, plan.agents, target, [_this_machine()], "")
+        check_places(parse_faults(plan.faults), places.shards, places.cohorts, "")
     check_address(plan.address)
     if plan.data_dir is not None:
         _check_data_dir(Path(plan.data_dir))

@@ -19,6 +19,8 @@ import msgspec
 
 from harness.cohort import CohortSpec
 from harness.errors import RunFailedError
+from harness.fault_injection import FaultInjection
+from harness.faults import check_places, parse_faults
 from harness.launch import BackgroundRefresh, Cohorts, Controller, Samplers
 from harness.placement import Node, Places, Wanted, place
 from harness.plan import RunPlan
@@ -114,6 +116,9 @@ class Steps:
         target, agents = self._prepared.target, self._prepared.agents
         places = places_of(plan, agents, target, session.nodes, session.node_id)
         ranges = places.ranges
+        faults = parse_faults(plan.faults)
+        check_places(faults, places.shards, places.cohorts, session.node_id)
+        injection = FaultInjection(faults, session.node_id, directory, target.processes)
         self._phase("starting")
         controller = Controller(session, directory.path)
         samplers = None
@@ -136,25 +141,31 @@ class Steps:
             directory.write_run({"topology": topology(session, ready, places)})
             self._gather(controller, cohorts, len(ranges))
             if samplers is not None:
-                samplers.watch(self._processes(session, controller, ready))
-            status = self._measure(controller, cohorts, samplers, refresh)
+                processes = self._processes(session, controller, ready)
+                samplers.watch(processes)
+                injection.know(processes, samplers.processes)
+            status = self._measure(controller, cohorts, samplers, refresh, injection)
             self._phase("ending")
             if samplers is not None:
-                reports = [msgspec.to_builtins(report) for report in samplers.stop()]
-                directory.write_run({"samplers": reports})
-                self.problems += [
-                    f"the sampler of node {node_id} died: its samples end early"
-                    for node_id in samplers.lost
-                ]
+                self._end_sampling(samplers)
             directory.write_run(
                 {"cohorts": [msgspec.to_builtins(result) for result in cohorts.results]}
             )
             return status
         finally:
+            injection.close()
             refresh.close()
             if cohorts is not None:
                 cohorts.cancel()
             self._prepared.target.destroy()
+
+    def _end_sampling(self, samplers: Samplers) -> None:
+        reports = [msgspec.to_builtins(report) for report in samplers.stop()]
+        self._directory.write_run({"samplers": reports})
+        self.problems += [
+            f"the sampler of node {node_id} died: its samples end early"
+            for node_id in samplers.lost
+        ]
 
     def _specs(self, ranges: list[tuple[int, int]], session: RaySession) -> list[CohortSpec]:
         trace = self._prepared.trace
@@ -215,6 +226,7 @@ class Steps:
         cohorts: Cohorts,
         samplers: Samplers | None,
         refresh: BackgroundRefresh,
+        injection: FaultInjection,
     ) -> Status:
         """Open the barrier and watch until all cohorts have ended."""
         self._phase("warm-up" if self.plan.warmup_s else "measuring")
@@ -223,6 +235,7 @@ class Steps:
         stopped_at: float | None = None
         if not self._stop.requested:
             controller.release()
+            injection.begin()
         warm = not self.plan.warmup_s
         retries = 0
         while cohorts.running:
@@ -242,10 +255,12 @@ class Steps:
             if self._stop.requested and stopped_at is None:
                 stopped_at = time.monotonic()
                 self._phase("stopping")
+                injection.close()
                 controller.stop()
             if stopped_at is not None and time.monotonic() - stopped_at > _STOP_GRACE_S:
                 self.problems.append("cohorts did not stop in time and were ended")
                 break
+        injection.close()
         lived_s = max((one.lived_s for one in cohorts.results), default=0.0)
         self.measured_s = max(lived_s - self.plan.warmup_s, 0.0)
         self.problems += cohorts.errors

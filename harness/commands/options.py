@@ -12,6 +12,7 @@ from harness.plan import ARRIVALS, DURABILITIES, WORKLOADS, RunPlan
 from harness.plan_file import load_plan
 
 __all__ = [
+    "FAULT_OPTIONS",
     "OUTPUT_OPTIONS",
     "PLAN_OPTIONS",
     "THRESHOLD_OPTIONS",
@@ -74,6 +75,16 @@ PLAN_OPTIONS: list[Callable[[Any], Any]] = [
         help="TOML file with any of these options, or an earlier run's directory to repeat.",
     ),
 ]
+FAULT_OPTIONS: list[Callable[[Any], Any]] = [
+    click.option(
+        "--fault",
+        "faults",
+        multiple=True,
+        metavar="'at TIME kill WHAT'",
+        help="Break something while the run goes on: 'at 20s kill shard 1', 'at 10s for 5s stall "
+        "shard 0', 'at 30s kill node of shard 0'. May be given several times.",
+    ),
+]
 OUTPUT_OPTIONS: list[Callable[[Any], Any]] = [
     click.option(
         "--out",
@@ -130,7 +141,7 @@ def plan_of(plan_file: Path | None, options: dict[str, Any]) -> RunPlan:
     Raises:
         UsageError: the file or an option is wrong.
     """
-    given = {name: value for name, value in options.items() if value is not None}
+    given = {name: value for name, value in options.items() if value not in (None, ())}
     for name in ("pipelining", "record"):
         if name in given:
             given[name] = given[name] == "on"

@@ -85,3 +85,20 @@ def test_a_place_for_databases_that_is_none_is_refused(tmp_path: Path):
         runner._databases(tmp_path / "data", directory, RunPlan(agents=1, data_dir="data")),
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    ("text", "fields", "part"),
+    [
+        ("at 1s kill shard 9999", {}, "there is no shard 9999; "),
+        ("at 1s kill cohort 2", {"agents_per_task": 1}, "there is no cohort 2; they are 0 to 1"),
+        ("at 1s kill shard 0", {"target": "embedded"}, "this run has no shard"),
+    ],
+)
+def test_a_fault_that_hits_nothing_is_refused_before_the_start(
+    text: str, fields: dict[str, Any], part: str
+):
+    """What a run on this machine will have is known before anything starts."""
+    with pytest.raises(UsageError, match=r"^--fault: ") as caught:
+        runner.prepare(RunPlan(agents=2, faults=(text,), **fields))
+    assert part in str(caught.value)
