@@ -26,6 +26,9 @@ class RayMemory(MemoryFace):
     Thread-safe: calls of several threads gather in one pipelining client, which runs on an
     event loop in a thread of its own.
 
+    Attributes:
+        shards: those that served when it was made.
+
     Args:
         name: the memory's.
         client_options: keyword arguments of `MemoryClient`.
@@ -35,7 +38,7 @@ class RayMemory(MemoryFace):
     """
 
     def __init__(self, name: str, **client_options: Any) -> None:
-        self.shards = find_shards(name)
+        self.shards = find_shards(name, partial=True)
         self._hooks = Hooks()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
@@ -69,7 +72,8 @@ class RayMemory(MemoryFace):
         self.close()
 
     async def _connect(self, name: str, options: dict[str, Any]) -> MemoryClient:
-        return MemoryClient(RayTransport(name, len(self.shards)), len(self.shards), **options)
+        shards = self.shards[0].shards  # of which some may be unavailable
+        return MemoryClient(RayTransport(name, shards), shards, **options)
 
     async def _execute(self, batch: Sequence[Operation]) -> tuple[list[Result], list[Move]]:
         done = await asyncio.gather(*(self._call(operation) for operation in batch))

@@ -1,19 +1,32 @@
-"""The Ray actor around a `MemoryStore`; `memory_core.placement` starts and finds it."""
+"""The Ray actor around a `MemoryStore`; `memory_core.placement` starts and finds it.
+
+With a claim its constructor never makes a folder: it opens the one that is the claim's, or says
+of each call why it cannot (`memory_core.shard_folder`). So however often Ray starts the actor
+again, nobody is served an empty store for one that is gone. `make` makes the folder, once.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import gc
-import os
 import threading
+from dataclasses import replace
 from time import perf_counter_ns
 
 import msgspec
 
 from memory_core.config import MemoryConfig
+from memory_core.data_root import known_identity
 from memory_core.errors import LockedError, MemoryCoreError, UnavailableError
 from memory_core.local_transport import execute_encoded
-from memory_core.placement import ShardInfo
+from memory_core.shard_calls import ShardInfo
+from memory_core.shard_folder import (
+    ShardClaim,
+    begin_making,
+    end_making,
+    own_folder,
+    place_of,
+)
 from memory_core.store import MemoryStore
 
 __all__ = ["ShardActor"]
@@ -26,11 +39,27 @@ class ShardActor:
 
     Calls run on threads, so that a batch that arrives during another's fsync joins the next
     group commit. A store that refuses writes after a failed one is opened anew.
+
+    Args:
+        memory: the memory's name.
+        shard: the number of this one.
+        shards: how many there are.
+        config: of the store.
+        claim: whose folder to open; it then says where, too. Without one the folder is the
+            config's, whatever is in it.
     """
 
-    def __init__(self, memory: str, shard: int, shards: int, config: MemoryConfig) -> None:
+    def __init__(
+        self,
+        memory: str,
+        shard: int,
+        shards: int,
+        config: MemoryConfig,
+        claim: ShardClaim | None = None,
+    ) -> None:
         self._identity = (memory, shard, shards)
         self._config = config
+        self._claim = claim
         self._opened = 0
         self._opening = threading.Lock()
         self._store: MemoryStore | None = None
@@ -52,10 +81,37 @@ class ShardActor:
 
     def info(self) -> bytes:
         """A packed `ShardInfo`. Raises MemoryCoreError when the store cannot be opened."""
-        self._usable_store()
-        path = os.fspath(self._config.path or "")
-        info = ShardInfo.here(*self._identity, path=path, opened=self._opened)
+        store, claim = self._usable_store(), self._claim
+        info = ShardInfo.here(*self._identity, path=store.path, opened=self._opened)
+        if claim is not None:
+            root = place_of(claim).root
+            info = msgspec.structs.replace(
+                info,
+                memory_id=claim.memory_id,
+                generation=claim.generation,
+                node=known_identity(root) or "",
+            )
         return msgspec.msgpack.encode(info)
+
+    def make(self) -> bytes:
+        """Make the folder of the claim, unless it was made; a packed `ShardInfo`.
+
+        Raises MemoryCoreError when it cannot be made, or is another's.
+        """
+        claim = self._claim
+        if claim is not None:
+            with self._opening:
+                if self._store is None:
+                    place = begin_making(claim)
+                    store = MemoryStore(replace(self._config, path=place.folder))
+                    try:
+                        end_making(claim)
+                    except BaseException:
+                        store.close()
+                        raise
+                    self._store = store
+                    self._opened += 1
+        return self.info()
 
     def close(self) -> None:
         """Close the store, so that the folder can be removed."""
@@ -71,7 +127,11 @@ class ShardActor:
         with self._opening:  # calls come on several threads
             store = self._store
             if store is None or store.refusal is not None:
-                store = MemoryStore(self._config) if store is None else store.reopened()
+                path = self._config.path if self._claim is None else own_folder(self._claim).folder
+                if store is None:
+                    store = MemoryStore(replace(self._config, path=path))
+                else:
+                    store = store.reopened()
                 self._store = store
                 self._opened += 1
             return store

@@ -13,7 +13,7 @@ import msgspec
 
 from harness.targets.sharded import ShardedTarget
 from memory_core import MemoryConfig
-from memory_core.placement import ShardInfo
+from memory_core.placement import ShardClaim, ShardInfo
 from memory_core.results import DONE
 from memory_core.wire import Reply, encode_reply
 
@@ -34,8 +34,10 @@ _split = msgspec.msgpack.Decoder(_Unread).decode
 class NoopShard:
     """Answers ``ok`` to each operation of a batch, which it does not even read."""
 
-    def __init__(self, memory: str, shard: int, shards: int, config: MemoryConfig) -> None:
-        del config
+    def __init__(
+        self, memory: str, shard: int, shards: int, config: MemoryConfig, claim: ShardClaim
+    ) -> None:
+        del config, claim
         self._identity = (memory, shard, shards)
 
     def execute(self, data: bytes) -> bytes:
@@ -47,6 +49,10 @@ class NoopShard:
     def info(self) -> bytes:
         """A packed `ShardInfo`."""
         return msgspec.msgpack.encode(ShardInfo.here(*self._identity, path="", opened=1))
+
+    def make(self) -> bytes:
+        """There is no folder to make; a packed `ShardInfo`."""
+        return self.info()
 
     def close(self) -> None:
         """Nothing is open."""

@@ -9,7 +9,6 @@ import time
 from typing import Any
 
 from harness.targets.noop import NoopShard, NoopTarget
-from memory_core import MemoryConfig
 
 __all__ = [
     "STALL_EVERY_S",
@@ -32,8 +31,8 @@ def leak_bytes(shard: int) -> int:
 class LeakingShard(NoopShard):
     """Keeps something of each batch for ever."""
 
-    def __init__(self, memory: str, shard: int, shards: int, config: MemoryConfig) -> None:
-        super().__init__(memory, shard, shards, config)
+    def __init__(self, memory: str, shard: int, *others: Any) -> None:
+        super().__init__(memory, shard, *others)
         self._bytes = leak_bytes(shard)
         self._kept: list[bytes] = []
 
@@ -56,8 +55,8 @@ class LeakingTarget(NoopTarget):
 class StallingShard(NoopShard):
     """Stands still for `STALL_S` in each `STALL_EVERY_S`."""
 
-    def __init__(self, memory: str, shard: int, shards: int, config: MemoryConfig) -> None:
-        super().__init__(memory, shard, shards, config)
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
         self._due_s = time.monotonic() + STALL_EVERY_S
 
     def execute(self, data: bytes) -> bytes:

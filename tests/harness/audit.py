@@ -30,7 +30,8 @@ _NAMES = {Store: "store", Retrieve: "retrieve", Search: "search"}
 
 def databases(data_dir: Path) -> list[Path]:
     """The databases of a run's shards, or cohorts, in their order."""
-    return sorted(data_dir.glob("*/*-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    folders = [path for path in data_dir.glob("*/*-*") if path.is_dir()]
+    return sorted(folders, key=lambda path: int(path.name.rpartition("-")[2]))
 
 
 def rows_of_agents(out: Path) -> dict[int, pa.Table]:

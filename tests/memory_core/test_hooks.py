@@ -387,7 +387,7 @@ def test_a_client_of_shards_is_told_of_what_it_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Hooks of a client are called in its caller's thread, after what moves in the shards too."""
-    monkeypatch.setattr("memory_core.ray_memory.find_shards", lambda name: [])
+    monkeypatch.setattr("memory_core.ray_memory.find_shards", lambda name, **_: [])
     stores = [
         MemoryStore(
             MemoryConfig(

@@ -32,7 +32,14 @@ from memory_core import (
     UnavailableError,
 )
 from memory_core.client import MemoryClient
-from memory_core.placement import RayTransport, ShardInfo, Shards, find_shards, start_shards
+from memory_core.placement import (
+    RayTransport,
+    ShardInfo,
+    Shards,
+    find_shards,
+    open_shards,
+    start_shards,
+)
 from memory_core.ray_memory import RayMemory
 
 ray = pytest.importorskip("ray")
@@ -273,20 +280,26 @@ def test_the_face_over_ray_is_the_face_in_process(start: Callable[..., Shards]):
 
 
 def test_a_shard_that_cannot_open_its_store_says_why_and_leaves_nothing(
-    start: Callable[..., Shards],
+    start: Callable[..., Shards], tmp_path: Path
 ):
     """The error of a shard's store is raised where it was started, and the name is free again."""
     first = start("again", 2)
     pids = [info.pid for info in first.infos]
     first.stop()
     until(lambda: not any(map(runs, pids)), "the processes of stopped shards are still there")
+    with pytest.raises(BadInputError, match="is that of memory 'again' already; open that"):
+        start("again", 2)
+    path = tmp_path / "data"
     with pytest.raises(IncompatibleError, match="dimension 8"):
-        start("again", 2, dimension=9)
-    second = start("again", 2)
-    assert len(second.infos) == 2
+        open_shards("again", MemoryConfig(path=path, dimension=9))
+    second = open_shards("again", MemoryConfig(path=path, dimension=8))
+    assert [info.shard for info in second.infos] == [0, 1]
+    second.stop()
 
 
-def test_stopping_leaves_no_process_and_what_was_stored(start: Callable[..., Shards]):
+def test_stopping_leaves_no_process_and_what_was_stored(
+    start: Callable[..., Shards], tmp_path: Path
+):
     """Stop ends every shard's process, also of one that was killed; the files stay."""
     shards = start("stopped", 2)
     with RayMemory("stopped") as memory:
@@ -299,11 +312,12 @@ def test_stopping_leaves_no_process_and_what_was_stored(start: Callable[..., Sha
     until(lambda: not any(map(runs, pids)), "the processes of stopped shards are still there")
     with pytest.raises(UnavailableError):
         find_shards("stopped")
-    again = start("stopped-and-again", 2)
+    again = open_shards("stopped", MemoryConfig(path=tmp_path / "data", dimension=8))
     assert [info.path for info in again.infos] == [info.path for info in shards.infos]
-    with RayMemory("stopped-and-again") as memory:
+    with RayMemory("stopped") as memory:
         assert memory.count_memories().total == 6
         assert memory.retrieve_state(agent_id="a3", state_id="s") == {"n": 3}
+    again.stop()
 
 
 def test_statistics_of_a_memory_on_ray_are_those_of_its_shards(start: Callable[..., Shards]):
