@@ -18,6 +18,7 @@ from harness.commands.capacity import capacity
 from harness.commands.compare import compare
 from harness.commands.doctor import doctor
 from harness.commands.measuring import say
+from harness.commands.plan import plan
 from harness.commands.report import report
 from harness.commands.run import run
 from harness.commands.store import store
@@ -80,5 +81,5 @@ def _command() -> None:
     """A load harness for agent memories: how many agents does a store carry, and at what cost?"""
 
 
-for _each in (run, bench, report, compare, capacity, targets, store, doctor):
+for _each in (run, bench, report, compare, capacity, plan, targets, store, doctor):
     _command.add_command(_each)
