@@ -1,4 +1,4 @@
-"""What a run starts on Ray, and how it ends it: control, samplers, cohorts."""
+"""What a run starts on Ray, and how it ends it: control and cohorts; `harness.samplers` beside."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from harness.cohort import CohortResult, CohortSpec, cohort_task
 from harness.control import Snapshot, control_actor
 from harness.errors import RunFailedError
 from harness.ray_session import RaySession
-from harness.sampler import SamplerReport, sampler_actor
 from harness.sinks import LocalSink, RemoteSink, Sink
 from harness.targets.base import WatchedProcess
 
-__all__ = ["Cohorts", "Controller", "Samplers", "pinned_to"]
+__all__ = ["BackgroundRefresh", "Cohorts", "Controller", "pinned_to"]
 
 _ANSWER_TIMEOUT_S = 30.0
 
@@ -99,73 +98,6 @@ class _Put:
 
     def __call__(self, mode: str, name: str, data: bytes) -> None:
         ray.get(self._actor.put.remote(mode, name, data))
-
-
-class Samplers:
-    """One sampler on each node.
-
-    Attributes:
-        lost: the nodes whose sampler was no more when it was to stop.
-    """
-
-    def __init__(
-        self, session: RaySession, controller: Controller, run_directory: Path, interval_s: float
-    ) -> None:
-        self._actors: dict[str, Any] = {
-            node.node_id: sampler_actor()
-            .options(scheduling_strategy=pinned_to(node.node_id), enable_task_events=False)
-            .remote(controller.sink(node.node_id, run_directory), node.node_id, interval_s)
-            for node in session.nodes
-        }
-        self.lost: list[str] = []
-        self._asked: dict[str, Any] = {}
-        self._latest: dict[str, dict[str, Any]] = {}
-
-    def watch(self, processes: list[WatchedProcess]) -> None:
-        """Sample processes from now on, each on its node; does not wait."""
-        for process in processes:
-            actor = self._actors.get(process.node_id)
-            if actor is not None:
-                actor.watch.remote(process.pid, process.role, process.number)
-
-    def processes(self) -> list[WatchedProcess]:
-        """The samplers' own processes, of those that answer."""
-        found = []
-        asked = {node_id: actor.ping.remote() for node_id, actor in self._actors.items()}
-        for node_id, question in asked.items():
-            with contextlib.suppress(RayError):
-                _, pid = ray.get(question, timeout=_ANSWER_TIMEOUT_S)
-                found.append(WatchedProcess(pid=pid, node_id=node_id, role="sampler", number=0))
-        return found
-
-    def latest(self) -> list[dict[str, Any]]:
-        """The newest sample of each node that has answered; never waits."""
-        for node_id, actor in self._actors.items():
-            asked = self._asked.get(node_id)
-            if asked is not None:
-                done, _ = ray.wait([asked], timeout=0)
-                if not done:
-                    continue
-                try:
-                    self._latest[node_id] = ray.get(asked)
-                except RayError:
-                    self._latest.pop(node_id, None)
-            self._asked[node_id] = actor.latest.remote()
-        return [sample for sample in self._latest.values() if sample]
-
-    def stop(self) -> list[SamplerReport]:
-        """End the streams; the reports of those that still answer."""
-        reports = []
-        stopping = {node_id: actor.stop.remote() for node_id, actor in self._actors.items()}
-        for node_id, report in stopping.items():
-            try:
-                reports.append(ray.get(report, timeout=_ANSWER_TIMEOUT_S))
-            except RayError:
-                self.lost.append(node_id)
-        for actor in self._actors.values():
-            ray.kill(actor)
-        self._actors.clear()
-        return reports
 
 
 class Cohorts:

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,10 @@ class RaySession:
     def cpus(self) -> int:
         """Cores of all nodes together, at least one."""
         return max(1, int(sum(node.cpus for node in self.nodes)))
+
+    def refreshed(self) -> RaySession:
+        """The same connection with the nodes that are alive now."""
+        return self if self.owned else replace(self, nodes=alive_nodes())
 
 
 def set_environment(address: str) -> None:

@@ -8,13 +8,15 @@ Invariants
 - A file of a newer schema is an error, never guessed at.
 - Label columns come back with the dictionaries PHASES, OPERATIONS and OUTCOMES, in their order,
   so that a column's indices can be compared with those.
+- Rows and samples come back on one time line, the driver's wall clock: what each node's clock was
+  off by (``clocks`` of ``run.json``) is taken away here, once, so that no reader of ours has to.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from harness.clock_offsets import offsets_of_run
 from harness.columns import from_strings
 from harness.errors import RunDirectoryError
 from harness.rundir import AGENTS_FILE, EVENTS_FILE, RUN_FILE, SUMMARY_FILE
@@ -38,6 +41,7 @@ from harness.schema import (
     PROCESSES_SCHEMA,
     SCHEMA_VERSION,
 )
+from harness.time_line import samples_on_time_line
 
 __all__ = ["DOCUMENT_BYTES_MAX", "FileMetadata", "RunReader", "open_run"]
 
@@ -58,7 +62,7 @@ _DAMAGE = (pa.ArrowException, OSError, ValueError, KeyError, EOFError)
 class FileMetadata:
     """Where and when a cohort wrote the rows of one file.
 
-    A row's time on the wall clock is ``start_wall_ns`` plus its ``..._ns`` point in time.
+    A row's time on the driver's wall clock is ``start_wall_ns`` plus its ``..._ns`` point in time.
     """
 
     name: str
@@ -93,6 +97,7 @@ class RunReader:
         if run is None:
             raise RunDirectoryError(f"{path} is not a run directory: it has no {RUN_FILE}")
         self.run: dict[str, Any] = run
+        self._offsets_ns = offsets_of_run(run)
 
     @property
     def summary(self) -> dict[str, Any] | None:
@@ -173,7 +178,9 @@ class RunReader:
         for path in sorted((self.path / folder).glob("[!.]*.parquet")):
             found = self._undamaged(path, _read_cohort_file, schema)
             if found is not None:
-                yield found
+                metadata, table = found
+                start_ns = metadata.start_wall_ns - self._offsets_ns.get(metadata.node_id, 0)
+                yield replace(metadata, start_wall_ns=start_ns), table
 
     def _streams(self, kind: str, schema: pa.Schema) -> pa.Table:
         tables = []
@@ -181,7 +188,8 @@ class RunReader:
             batches, whole = _read_stream(path, schema)
             if not whole:
                 self._damaged.add(self._name(path))
-            tables.append(pa.Table.from_batches(batches, schema))
+            table = pa.Table.from_batches(batches, schema)
+            tables.append(samples_on_time_line(table, self._offsets_ns))
         return _concatenate(tables, schema)
 
     def _undamaged(

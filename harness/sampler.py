@@ -152,6 +152,10 @@ class Sampler:
         """The node's id and this process's pid."""
         return self._node_id, os.getpid()
 
+    def clock(self) -> int:
+        """The wall clock of this node, in ns."""
+        return time.time_ns()
+
     def latest(self) -> dict[str, Any]:
         """The newest sample; empty before the first.
 

@@ -21,15 +21,17 @@ from harness.cohort import CohortSpec
 from harness.errors import RunFailedError
 from harness.fault_injection import FaultInjection
 from harness.faults import check_places, parse_faults
-from harness.launch import BackgroundRefresh, Cohorts, Controller, Samplers
+from harness.launch import BackgroundRefresh, Cohorts, Controller
+from harness.node_watch import NodeWatch
 from harness.placement import Node, Places, Wanted, place
 from harness.plan import RunPlan
 from harness.progress_meter import ProgressMeter
 from harness.ray_session import RaySession
 from harness.report.live import View
 from harness.rundir import RunDirectory, Status
+from harness.samplers import Samplers
 from harness.targets.base import Placement, Prepared, Target, WatchedProcess
-from harness.topology import topology
+from harness.topology import cohort_documents
 from harness.trace import Trace
 from harness.workload import agent_id
 
@@ -113,6 +115,7 @@ class Steps:
     def carry_out(self, session: RaySession, data_dir: Path) -> Status:
         """Start, measure and end; how that went."""
         plan, directory = self.plan, self._directory
+        session = session.refreshed()
         target, agents = self._prepared.target, self._prepared.agents
         places = places_of(plan, agents, target, session.nodes, session.node_id)
         ranges = places.ranges
@@ -124,6 +127,7 @@ class Steps:
         samplers = None
         if plan.record:
             samplers = Samplers(session, controller, directory.path, plan.sample_interval_s)
+        nodes = NodeWatch(session, samplers, directory)
         cohorts = None
         refresh = BackgroundRefresh()
         try:
@@ -138,26 +142,32 @@ class Steps:
             self._write_agents(ranges)
             ready = target.prepare(plan, placement)
             controller.connect(ready.connection)
-            directory.write_run({"topology": topology(session, ready, places)})
-            self._gather(controller, cohorts, len(ranges))
+            nodes.describe(target=ready.topology, cohorts=cohort_documents(places))
+            self._gather(controller, cohorts, nodes, len(ranges))
             if samplers is not None:
                 processes = self._processes(session, controller, ready)
                 samplers.watch(processes)
                 injection.know(processes, samplers.processes)
-            status = self._measure(controller, cohorts, samplers, refresh, injection)
-            self._phase("ending")
-            if samplers is not None:
-                self._end_sampling(samplers)
-            directory.write_run(
-                {"cohorts": [msgspec.to_builtins(result) for result in cohorts.results]}
-            )
+            status = self._measure(controller, cohorts, samplers, refresh, injection, nodes)
+            self._end(cohorts, samplers, nodes)
             return status
         finally:
             injection.close()
             refresh.close()
+            nodes.close()
             if cohorts is not None:
                 cohorts.cancel()
             self._prepared.target.destroy()
+
+    def _end(self, cohorts: Cohorts, samplers: Samplers | None, nodes: NodeWatch) -> None:
+        self._phase("ending")
+        nodes.finish()
+        self.problems += nodes.problems
+        if samplers is not None:
+            self._end_sampling(samplers)
+        self._directory.write_run(
+            {"cohorts": [msgspec.to_builtins(result) for result in cohorts.results]}
+        )
 
     def _end_sampling(self, samplers: Samplers) -> None:
         reports = [msgspec.to_builtins(report) for report in samplers.stop()]
@@ -184,7 +194,9 @@ class Steps:
             for cohort, (first, last) in enumerate(ranges)
         ]
 
-    def _gather(self, controller: Controller, cohorts: Cohorts, expected: int) -> None:
+    def _gather(
+        self, controller: Controller, cohorts: Cohorts, nodes: NodeWatch, expected: int
+    ) -> None:
         """Wait until every cohort is at the barrier."""
         allowed_s = _BARRIER_S + _BARRIER_S_A_COHORT * expected
         allowed_s += _BARRIER_S_A_PRELOADED_STATE * self.plan.preload
@@ -193,6 +205,7 @@ class Steps:
             snapshot = controller.snapshot()
             if len(snapshot.ready) >= expected:
                 return
+            nodes.look()
             cohorts.wait(0.02)
             if cohorts.errors or cohorts.running < expected:
                 raise RunFailedError(
@@ -227,6 +240,7 @@ class Steps:
         samplers: Samplers | None,
         refresh: BackgroundRefresh,
         injection: FaultInjection,
+        nodes: NodeWatch,
     ) -> Status:
         """Open the barrier and watch until all cohorts have ended."""
         self._phase("warm-up" if self.plan.warmup_s else "measuring")
@@ -240,6 +254,7 @@ class Steps:
         retries = 0
         while cohorts.running:
             cohorts.wait(POLL_INTERVAL_S)
+            nodes.look()
             snapshot = controller.snapshot()
             if not warm and self.meter.elapsed_s >= self.plan.warmup_s:
                 warm = True

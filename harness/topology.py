@@ -1,32 +1,22 @@
-"""Who runs where, for ``run.json``: nodes with their hosts and roles, shards, cohorts."""
+"""Who runs where, as ``run.json`` has it: nodes with their hosts and roles, shards, cohorts."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from harness.placement import Node, Places
-from harness.ray_session import RaySession
-from harness.targets.base import Prepared
 
-__all__ = ["node_document", "topology"]
+__all__ = ["cohort_documents", "node_document"]
 
 
-def topology(session: RaySession, ready: Prepared, places: Places) -> dict[str, Any]:
-    """The entry ``topology`` of a run's ``run.json``."""
-    return {
-        "driver_node_id": session.node_id,
-        "nodes": [node_document(node) for node in session.nodes],
-        "target": ready.topology,
-        "cohorts": [
-            {
-                "cohort": cohort,
-                "first_agent": first,
-                "agents": last - first,
-                "node_id": places.cohorts[cohort],
-            }
-            for cohort, (first, last) in enumerate(places.ranges)
-        ],
-    }
+def cohort_documents(places: Places) -> list[dict[str, Any]]:
+    """The cohorts as ``run.json`` has them."""
+    return [
+        {"cohort": cohort, "first_agent": first, "agents": last - first, "node_id": node_id}
+        for cohort, ((first, last), node_id) in enumerate(
+            zip(places.ranges, places.cohorts, strict=True)
+        )
+    ]
 
 
 def node_document(node: Node) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """When the measured operations of a run were due, issued and answered, on one time line.
 
-The time line is the wall clock: each file says when its cohort started on it, and rows count from
-there on the cohort's monotonic clock. The measured phase begins when the first cohort's warm-up
-was over. It ends when the time of the plan was up, or with the last answer where that is later,
-or where the run was cut short or had no time set. Operations are in the order of their files.
+The time line is the driver's wall clock: each file says when its cohort started on it, and rows
+count from there on the cohort's monotonic clock. The measured phase begins when the first cohort's
+warm-up was over. It ends when the time of the plan was up, or with the last answer where that is
+later, or where the run was cut short or had no time set. Operations are in the order of their
+files.
 
 Holds 36 bytes an operation.
 """
@@ -18,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from harness.analysis.elapsed import Elapsed
 from harness.rundir_reader import FileMetadata, RunReader
 from harness.schema import OUTCOMES, PHASES, SUCCESSES
 
@@ -46,6 +48,7 @@ class OperationTimes:
     Attributes:
         begin_ns: when the measured phase began; 0 without a single row.
         end_ns: when it ended.
+        duration_s: how long that was, by no two hosts' clocks (`harness.analysis.elapsed`).
         starts_ns: when each cohort started.
         scheduled_ns: when each operation was due.
         issued_ns: when it was issued.
@@ -58,6 +61,7 @@ class OperationTimes:
 
     begin_ns: int
     end_ns: int
+    duration_s: float
     starts_ns: Mapping[int, int]
     scheduled_ns: Times
     issued_ns: Times
@@ -66,11 +70,6 @@ class OperationTimes:
     shard: npt.NDArray[np.int16]
     succeeded: Mask
     dropped: Mask
-
-    @property
-    def duration_s(self) -> float:
-        """Length of the measured phase."""
-        return (self.end_ns - self.begin_ns) / 1e9
 
     @property
     def response_ns(self) -> Times:
@@ -87,16 +86,28 @@ def read_operation_times(reader: RunReader) -> OperationTimes:
     """Read the operations of a run directory that were measured."""
     parts: dict[str, list[npt.NDArray[np.generic]]] = {name: [] for name in _KINDS}
     starts_ns: dict[int, int] = {}
+    elapsed = Elapsed()
     for metadata, rows in reader.operation_batches(COLUMNS):
         starts_ns[metadata.cohort] = metadata.start_wall_ns
         measured = _codes(rows, "phase") == PHASES.index("measure")
+        last_ns = rows["finished_ns"].to_numpy()[measured].max(initial=0)
+        elapsed.add(metadata, 0, int(last_ns))
         for name, values in _of_file(metadata, rows).items():
             parts[name].append(values[measured])
     found: dict[str, Any] = {
         name: np.concatenate([np.empty(0, kind), *parts[name]]) for name, kind in _KINDS.items()
     }
-    begin_ns, end_ns = _phase(reader, starts_ns, found["finished_ns"])
-    return OperationTimes(begin_ns=begin_ns, end_ns=end_ns, starts_ns=starts_ns, **found)
+    if not starts_ns or not found["finished_ns"].size:
+        return OperationTimes(begin_ns=0, end_ns=0, duration_s=0.0, starts_ns=starts_ns, **found)
+    warmup_s, planned_s = _planned_s(reader)
+    begin_ns = min(starts_ns.values()) + round(warmup_s * 1e9)
+    return OperationTimes(
+        begin_ns=begin_ns,
+        end_ns=max(int(found["finished_ns"].max()), begin_ns + round(planned_s * 1e9)),
+        duration_s=max(elapsed.last_s - warmup_s, planned_s),
+        starts_ns=starts_ns,
+        **found,
+    )
 
 
 _KINDS: dict[str, type[np.generic]] = {
@@ -124,17 +135,12 @@ def _of_file(metadata: FileMetadata, rows: pa.Table) -> dict[str, npt.NDArray[np
     }
 
 
-def _phase(reader: RunReader, starts_ns: Mapping[int, int], finished_ns: Times) -> tuple[int, int]:
-    """When the measured phase began and ended."""
-    if not starts_ns or not finished_ns.size:
-        return 0, 0
+def _planned_s(reader: RunReader) -> tuple[float, float]:
+    """How long the warm-up was to be, and the measured phase if it came to its end; 0 if not."""
     plan = reader.run.get("plan")
     plan = plan if isinstance(plan, dict) else {}
-    begin_ns = min(starts_ns.values()) + round((plan.get("warmup_s") or 0.0) * 1e9)
-    last_ns = int(finished_ns.max())
     whole = reader.run.get("status") in {"complete", "invalid"}
-    planned_ns = begin_ns + round((plan.get("duration_s") or 0.0) * 1e9)
-    return begin_ns, max(last_ns, planned_ns) if whole else last_ns
+    return plan.get("warmup_s") or 0.0, (plan.get("duration_s") or 0.0) if whole else 0.0
 
 
 def _codes(table: pa.Table, name: str) -> npt.NDArray[np.int8]:

@@ -4,8 +4,9 @@ Holds what percentiles need (five times, one code and one batch size: 45 bytes a
 open loop) and sums everything else as it reads. Only rows of the ``measure`` phase are kept:
 warm-up never reaches a figure.
 
-The common time line is the wall clock: each file says when its cohort started on it, and rows
-count from there on the cohort's monotonic clock.
+The common time line is the driver's wall clock: each file says when its cohort started on it, and
+rows count from there on the cohort's monotonic clock. How long something took is not read off it
+(`harness.analysis.elapsed`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from harness.analysis.agents import agent_spans, merge_spans
+from harness.analysis.elapsed import Elapsed
 from harness.analysis.per_second import PerSecond
 from harness.rundir_reader import FileMetadata
 from harness.schema import OUTCOMES, PHASES
@@ -75,7 +77,8 @@ class MeasuredRows:
         operations: how many rows.
         outcomes: rows by outcome.
         attempts_max: the most attempts that one operation took, 0 without rows.
-        window: first started to last finished on the wall clock; None without rows.
+        window: first started to last finished on the driver's wall clock; None without rows.
+        elapsed: how long that was, by no two hosts' clocks.
         cohort_windows: first due to last finished by cohort, on the cohort's own clock.
         spans: when each agent began and ended (`harness.analysis.agents.SPANS_SCHEMA`).
         shard_busy_s: by shard, the summed service time of its batches in seconds.
@@ -86,6 +89,7 @@ class MeasuredRows:
     outcomes: Counter[str] = field(default_factory=Counter)
     attempts_max: int = 0
     window: Window | None = None
+    elapsed: Elapsed = field(default_factory=Elapsed)
     cohort_windows: dict[int, Window] = field(default_factory=dict)
     spans: pa.Table = field(default_factory=lambda: merge_spans([]))
     shard_busy_s: Counter[int] = field(default_factory=Counter)
@@ -153,6 +157,7 @@ def _add_file(rows: MeasuredRows, table: pa.Table, metadata: FileMetadata, with_
     on_cohort = Window(int(scheduled.min()), last_ns)
     known = rows.cohort_windows.get(metadata.cohort, on_cohort)
     rows.cohort_windows[metadata.cohort] = known.joined(on_cohort)
+    rows.elapsed.add(metadata, int(started.min()), last_ns)
     start_ns = metadata.start_wall_ns
     on_wall = Window(start_ns + int(started.min()), start_ns + last_ns)
     rows.window = on_wall if rows.window is None else rows.window.joined(on_wall)

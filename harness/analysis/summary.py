@@ -94,7 +94,7 @@ def _counts(rows: MeasuredRows) -> Summary:
     """What was done and how fast; throughput is of operations that succeeded."""
     outcomes = {name: rows.outcomes[name] for name in OUTCOMES}
     failed = sum(count for name, count in outcomes.items() if name not in SUCCESSES)
-    duration_s = rows.window.duration_s if rows.window else 0.0
+    duration_s = rows.elapsed.duration_s
     succeeded = rows.operations - failed
     return {
         "schema_version": SCHEMA_VERSION,
@@ -182,8 +182,8 @@ def _schedule(
         return figures
     lag = latency_figures(rows.column("lag"))
     figures |= {f"lag_{name}": lag[name] for name in ("p50_ms", "p99_ms", "max_ms")}
-    if rows.window.duration_s > 0:
-        figures["achieved_rate_ops_s"] = rows.operations / rows.window.duration_s
+    if rows.elapsed.duration_s > 0:
+        figures["achieved_rate_ops_s"] = rows.operations / rows.elapsed.duration_s
     return figures
 
 

@@ -218,7 +218,7 @@ def _measured(reader: RunReader, keep: Keep | None) -> Iterable[tuple[int, pa.Ta
 
 
 def _window(reader: RunReader, keep: Keep | None) -> tuple[int, int] | None:
-    """First issue to last answer on the wall clock, as a summary's ``duration_s``."""
+    """First issue to last answer on the time line, which is cut; it is no figure."""
     begins, ends = [], []
     for start_ns, table in _measured(reader, keep):
         begins.append(start_ns + int(table["started_ns"].to_numpy().min()))

@@ -191,7 +191,7 @@ class _Scaling:
         if self._prober is None:
             raise RuntimeError("the store was not started")
         step = ProbedStep(self._bench, name, self._plan, self._prober)
-        step.directory.write_run({"topology": {"target": self._ready.topology}})
+        step.nodes.describe(target=self._ready.topology)
         status: Status = "failed"
         problems: list[str] = []
         found: dict[str, Any] = {"memories": volume, "store_role": self._role}

@@ -14,10 +14,12 @@ import msgspec
 
 from harness.benchmarks.bench import Bench
 from harness.benchmarks.prober_actor import ProberActor
-from harness.launch import Controller, Samplers
+from harness.launch import Controller
+from harness.node_watch import NodeWatch
 from harness.plan import RunPlan
 from harness.progress_meter import ProgressMeter
 from harness.rundir import RunDirectory
+from harness.samplers import Samplers
 from harness.targets.base import WatchedProcess
 
 __all__ = ["ProbedStep"]
@@ -38,6 +40,7 @@ class ProbedStep:
 
     Attributes:
         directory: of the step.
+        nodes: that it runs on.
     """
 
     def __init__(self, bench: Bench, name: str, plan: RunPlan, prober: ProberActor) -> None:
@@ -48,11 +51,12 @@ class ProbedStep:
         self._prober = prober
         self.directory: RunDirectory = bench.directory.step(name)
         self.directory.write_run({"plan": plan.as_dict(), "agents": plan.agents})
-        session = bench.session
+        session = bench.session.refreshed()
         self._controller = Controller(session, self.directory.path)
         self._samplers = Samplers(
             session, self._controller, self.directory.path, plan.sample_interval_s
         )
+        self.nodes = NodeWatch(session, self._samplers, self.directory)
         self._meter = ProgressMeter(plan, plan.agents or 1, total=None)
         self._meter.begin()
         self._phase = "starting"
@@ -131,6 +135,7 @@ class ProbedStep:
         try:
             self._prober.call("end", meanwhile=lambda: None)
         finally:
+            self.nodes.finish()
             reports = [msgspec.to_builtins(report) for report in self._samplers.stop()]
             self.directory.write_run({"samplers": reports})
 
@@ -138,5 +143,6 @@ class ProbedStep:
         if self._bench.stop.requested and not self._told:
             self._told = True
             self._controller.stop()
+        self.nodes.look()
         self._meter.take(self._controller.snapshot(), self._samplers.latest())
         self._bench.view.update(self._meter.at(self._phase))

@@ -77,7 +77,7 @@ class Driven:
     Every process that descends from it is noted while it is watched, by id and time of creation.
     """
 
-    def __init__(self, temp: Path, *arguments: object) -> None:
+    def __init__(self, temp: Path, *arguments: object, **settings: str) -> None:
         self.temp = temp / "temp"
         self.temp.mkdir()
         self.out = temp / "out"
@@ -86,7 +86,7 @@ class Driven:
             self.process = subprocess.Popen(
                 [COMMAND, "run", "--out", self.out, *map(str, arguments)],
                 cwd=temp,
-                env=environment(self.temp, self._mark),
+                env=environment(self.temp, self._mark, **settings),
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import secrets
 import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,45 +12,19 @@ import pytest
 
 from harness.rundir_reader import open_run
 from tests.harness.audit import acknowledged, databases, lost
-from tests.harness.driving import PATIENCE_S, command, environment, poll, short_folder
+from tests.harness.driving import command, short_folder
+from tests.harness.ray_nodes import RayNodes
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
-
-RAY = Path(sys.executable).with_name("ray")
-
-
-def start_node(folder: Path, log: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    settings = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0", "HOME": str(folder)}
-    with log.open("w") as output:
-        return subprocess.Popen(
-            [RAY, "start", "--block", "--num-cpus=2", *arguments],
-            cwd=folder,
-            env=environment(folder, **settings),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[tuple[str, Path]]:
     """The address of a cluster of two nodes that asks for a token, and a folder for runs."""
-    with short_folder() as folder:
-        (folder / "ray" / ".ray").mkdir(parents=True)
-        (folder / "ray" / ".ray" / "auth_token").write_text(secrets.token_hex(32))
-        logs = [folder / "head.log", folder / "node.log"]
-        arguments = ("--head", "--port=0", f"--temp-dir={folder / 'ray'}")
-        nodes = [start_node(folder / "ray", logs[0], *arguments, "--include-dashboard=false")]
-        try:
-            address = poll(lambda: re.search(r"address='([^']+)'", logs[0].read_text()), "a head")
-            nodes.append(start_node(folder / "ray", logs[1], f"--address={address[1]}"))
-            poll(lambda: "Ray runtime started" in logs[1].read_text(), "a second node")
-            yield address[1], folder
-        finally:
-            for node in reversed(nodes):
-                node.terminate()
-            for node in reversed(nodes):
-                node.wait(PATIENCE_S)
+    with short_folder() as folder, RayNodes(folder / "ray") as nodes:
+        nodes.start_head("--num-cpus=2")
+        nodes.start("--num-cpus=2")
+        yield nodes.address, folder
 
 
 def test_a_run_on_a_cluster_spreads_and_writes_to_the_drivers_directory(
