@@ -6,9 +6,10 @@
 
 : "${HARNESS_CHECKOUT:=$HOME/agent-memory-harness}"
 
+# cluster/bin has a `ray` that stops the whole of a cluster of listed hosts.
 case ":$PATH:" in
-*":$HARNESS_CHECKOUT/.venv/bin:"*) ;;
-*) PATH=$HARNESS_CHECKOUT/.venv/bin:$PATH ;;
+*":$HARNESS_CHECKOUT/cluster/bin:"*) ;;
+*) PATH=$HARNESS_CHECKOUT/cluster/bin:$HARNESS_CHECKOUT/.venv/bin:$PATH ;;
 esac
 
 # Nobody joins, submits or looks without the token in ~/.ray/auth_token.
@@ -27,13 +28,11 @@ export PATH HARNESS_CHECKOUT RAY_AUTH_MODE RAY_enable_autoscaler_v2 RAY_USAGE_ST
     RAY_enable_metrics_collection RAY_event_stats RAY_DEDUP_LOGS \
     RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO OMP_NUM_THREADS OPENBLAS_NUM_THREADS
 
-# Where shards keep their databases: a folder on a disk of this node. On the local NVMe where
-# cluster/mount_nvme has mounted one.
+# Where shards keep their databases: the folder that cluster/setup was told.
 if [ -z "${MEMORY_CORE_DATA_DIR-}" ]; then
-    if [ -d /mnt/memory/data ]; then
-        MEMORY_CORE_DATA_DIR=/mnt/memory/data
-    else
-        MEMORY_CORE_DATA_DIR=$HOME/.memory_core/data
+    MEMORY_CORE_DATA_DIR=$HOME/.memory_core/data
+    if [ -f "$HOME/.agent-memory-harness/data_dir" ]; then
+        MEMORY_CORE_DATA_DIR=$(cat "$HOME/.agent-memory-harness/data_dir")
     fi
 fi
 export MEMORY_CORE_DATA_DIR
