@@ -38,6 +38,7 @@ _OPTION_OF = {
     "deadline_s": "deadline",
     "memory_limit_bytes": "memory-limit",
     "faults": "fault",
+    "backup_interval_s": "backup-interval",
 }
 
 
@@ -82,6 +83,9 @@ class RunPlan:
         sample_interval_s: between resource samples.
         deadline_s: after which an operation fails.
         faults: that are injected while it runs; see `harness.faults`.
+        backup: where backups of the store go while it is measured, a folder or a URI; None takes
+            none.
+        backup_interval_s: from the begin of one to that of the next; None takes one.
 
     Raises:
         UsageError: a field is wrong, or two contradict each other.
@@ -116,6 +120,8 @@ class RunPlan:
     sample_interval_s: float = 0.2
     deadline_s: float = 30.0
     faults: tuple[str, ...] = ()
+    backup: str | None = None
+    backup_interval_s: float | None = None
 
     def __post_init__(self) -> None:
         _check_types(self)
@@ -155,12 +161,14 @@ _NUMBERS = (
     "rate",
     "sample_interval_s",
     "deadline_s",
+    "backup_interval_s",
 )
 _FLAGS = ("pipelining", "keep_data", "record", "whole_rounds")
 _OPTIONAL = frozenset(
     {
         *("agents", "rounds", "duration_s", "mix", "rate", "trace", "shards"),
         *("shards_per_node", "agents_per_task", "data_dir", "memory_limit_bytes"),
+        *("backup", "backup_interval_s"),
     }
 )
 
@@ -218,14 +226,14 @@ _MOST = {
     "memory_limit_bytes": 2**50,
     "rate": MAX_RATE_OPS_S,
     **dict.fromkeys(("duration_s", "warmup_s", "think_time_s", "ramp_s"), MAX_TIME_S),
-    **dict.fromkeys(("sample_interval_s", "deadline_s"), MAX_TIME_S),
+    **dict.fromkeys(("sample_interval_s", "deadline_s", "backup_interval_s"), MAX_TIME_S),
 }
 
 
 def _check_ranges(plan: RunPlan) -> None:
     positive: tuple[str, ...] = ("agents", "rounds", "duration_s", "rate", "shards")
     positive += ("shards_per_node", "agents_per_task", "dimension", "memory_limit_bytes")
-    for name in (*positive, "sample_interval_s", "deadline_s"):
+    for name in (*positive, "sample_interval_s", "deadline_s", "backup_interval_s"):
         value = getattr(plan, name)
         if value is not None and value <= 0:
             raise UsageError(option_name(name), f"must be above 0, not {_shown(value)}")
@@ -277,6 +285,8 @@ def _check_together(plan: RunPlan) -> None:
             "--record",
             "off contradicts --rate: whether the schedule was kept is known from what is recorded",
         )
+    if plan.backup_interval_s is not None and plan.backup is None:
+        raise UsageError("--backup-interval", "needs --backup, which says where backups go")
     if plan.preload and plan.trace is not None:
         raise UsageError("--preload", "contradicts --trace: a trace has its own states")
     if plan.mix is not None and plan.trace is not None:

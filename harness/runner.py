@@ -37,7 +37,9 @@ from harness.rundir import SAME_NAME_MAX, RunDirectory, Status
 from harness.rundir_reader import open_run
 from harness.steps import PreparedRun, Steps, StopRequest, places_of
 from harness.targets import load_target
+from harness.targets.base import BacksUp, Target
 from harness.trace import load_trace
+from memory_core.errors import BadInputError, MemoryCoreError
 
 __all__ = ["Outcome", "PreparedRun", "StopRequest", "prepare", "run"]
 
@@ -78,6 +80,8 @@ def prepare(plan: RunPlan) -> PreparedRun:
         places = places_of(plan, plan.agents, target, [_this_machine()], "")
         check_places(parse_faults(plan.faults), places.shards, places.cohorts, "")
     check_address(plan.address)
+    if plan.backup is not None:
+        _check_backup(target, plan.backup)
     if plan.data_dir is not None:
         _check_data_dir(Path(plan.data_dir))
     return PreparedRun(plan=plan, agents=plan.agents, target=target, trace=trace)
@@ -223,6 +227,18 @@ def _sum_up(directory: RunDirectory, running: Steps, status: Status) -> dict[str
 
 def _says_cut_short(verdict: Mapping[str, str]) -> bool:
     return verdict["name"] == "completion" and verdict["verdict"] != "ok"
+
+
+def _check_backup(target: Target, uri: str) -> None:
+    if not isinstance(target, BacksUp):
+        problem = f"target {target.name} has no backups; memory_core has"
+        raise UsageError("--backup", problem)
+    try:
+        target.check_backup(uri)
+    except BadInputError as error:
+        raise UsageError("--backup", error.problem) from None
+    except MemoryCoreError as error:
+        raise UsageError("--backup", str(error)) from None
 
 
 def _check_data_dir(path: Path) -> None:

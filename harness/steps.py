@@ -28,6 +28,7 @@ from harness.plan import RunPlan
 from harness.progress_meter import ProgressMeter
 from harness.ray_session import RaySession
 from harness.report.live import View
+from harness.run_backups import LAST_BACKUP_S, RunBackups
 from harness.rundir import RunDirectory, Status
 from harness.samplers import Samplers
 from harness.targets.base import Placement, Prepared, Target, WatchedProcess
@@ -111,6 +112,7 @@ class Steps:
         self.meter = ProgressMeter(prepared.plan, prepared.agents)
         self.has_begun = False
         self.measured_s = 0.0
+        self._backups = RunBackups(prepared.plan, prepared.target, directory)
 
     def carry_out(self, session: RaySession, data_dir: Path) -> Status:
         """Start, measure and end; how that went."""
@@ -152,9 +154,8 @@ class Steps:
             self._end(cohorts, samplers, nodes)
             return status
         finally:
-            injection.close()
-            refresh.close()
-            nodes.close()
+            for one in (injection, self._backups, refresh, nodes):
+                one.close()
             if cohorts is not None:
                 cohorts.cancel()
             self._prepared.target.destroy()
@@ -259,6 +260,8 @@ class Steps:
             if not warm and self.meter.elapsed_s >= self.plan.warmup_s:
                 warm = True
                 self._phase("measuring")
+            if warm and not self._stop.requested:
+                self._backups.begin()
             if snapshot.retries > retries and samplers is not None:
                 restarted = refresh.ask(self._prepared.target.processes)
                 if restarted is not None:
@@ -276,6 +279,11 @@ class Steps:
                 self.problems.append("cohorts did not stop in time and were ended")
                 break
         injection.close()
+        self._backups.close(0.0 if self._stop.requested else LAST_BACKUP_S)
+        return self._judged(cohorts)
+
+    def _judged(self, cohorts: Cohorts) -> Status:
+        """How the run ended, all cohorts having done so."""
         lived_s = max((one.lived_s for one in cohorts.results), default=0.0)
         self.measured_s = max(lived_s - self.plan.warmup_s, 0.0)
         self.problems += cohorts.errors

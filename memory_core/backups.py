@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import secrets
+
 from memory_core.backup_deletion import Removal, remove_all_but
 from memory_core.backup_manifest import Manifest, ShardBackup, check_memory_name
 from memory_core.backup_place import BackupPlace, absolute_uri
 from memory_core.backup_repository import BackupRepository, Listing, memories_in
 from memory_core.backup_restoring import Restored, restore_to_folder
+from memory_core.backup_schedule import repeat
 from memory_core.errors import BadInputError
 
 __all__ = [
@@ -20,11 +23,26 @@ __all__ = [
     "ShardBackup",
     "absolute_uri",
     "check_memory_name",
+    "check_place",
     "find_backup",
     "list_backups",
     "remove_all_but",
+    "repeat",
     "restore_to_folder",
 ]
+
+
+def check_place(uri: str) -> None:
+    """Look whether something can be written in a place, and removed again.
+
+    Raises:
+        BadInputError: the URI is none, or nobody knows how to reach it.
+        UnavailableError, StorageFullError: it cannot be written.
+    """
+    place = BackupPlace(uri)
+    probe = f".probe-{secrets.token_hex(8)}"
+    place.write(probe, [b""])
+    place.remove(probe)
 
 
 def list_backups(uri: str, memory: str | None = None) -> dict[str, Listing]:

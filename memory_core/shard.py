@@ -10,11 +10,13 @@ from __future__ import annotations
 import contextlib
 import gc
 import threading
-from dataclasses import replace
+from dataclasses import fields, replace
 from time import perf_counter_ns
 
 import msgspec
 
+from memory_core.backup_place import BackupPlace
+from memory_core.backup_repository import BackupRepository
 from memory_core.config import MemoryConfig
 from memory_core.data_root import known_identity
 from memory_core.errors import LockedError, MemoryCoreError, UnavailableError
@@ -27,6 +29,7 @@ from memory_core.shard_folder import (
     own_folder,
     place_of,
 )
+from memory_core.shard_upload import ShardUploads, UploadRequest, remove_stale_checkpoints
 from memory_core.store import MemoryStore
 
 __all__ = ["ShardActor"]
@@ -63,6 +66,7 @@ class ShardActor:
         self._opened = 0
         self._opening = threading.Lock()
         self._store: MemoryStore | None = None
+        self._uploads: ShardUploads | None = None
         # Why it cannot be opened is said to each who asks: Ray would hand on the text alone.
         with contextlib.suppress(MemoryCoreError):
             self._usable_store()
@@ -113,6 +117,34 @@ class ShardActor:
                     self._opened += 1
         return self.info()
 
+    def settings(self) -> bytes:
+        """What a backup notes of the store's configuration: plain values by name, packed."""
+        plain = {
+            field.name: getattr(self._config, field.name)
+            for field in fields(self._config)
+            if field.name not in ("path", "encoder")
+        }
+        return msgspec.msgpack.encode(plain)
+
+    def back_up(self, request: bytes) -> bytes:
+        """Do a packed `UploadRequest`: a packed `ShardBackup`. Raises MemoryCoreError.
+
+        It takes one of the actor's threads while it lasts.
+        """
+        asked = msgspec.msgpack.decode(request, type=UploadRequest)
+        store = self._usable_store()
+        repository = BackupRepository(BackupPlace(asked.uri), asked.memory)
+        with self._opening:
+            if self._uploads is None:
+                self._uploads = ShardUploads(self._identity[1], store.path)
+        part = self._uploads.run(store.backup, repository, asked.rate_bytes_s)
+        return msgspec.msgpack.encode(part)
+
+    def give_up_backup(self) -> None:
+        """Let the part of a backup that is being made, if one is, fail soon."""
+        if self._uploads is not None:
+            self._uploads.give_up()
+
     def close(self) -> None:
         """Close the store, so that the folder can be removed."""
         with self._opening:
@@ -130,6 +162,7 @@ class ShardActor:
                 path = self._config.path if self._claim is None else own_folder(self._claim).folder
                 if store is None:
                     store = MemoryStore(replace(self._config, path=path))
+                    remove_stale_checkpoints(store.path)  # of a process before this one
                 else:
                     store = store.reopened()
                 self._store = store

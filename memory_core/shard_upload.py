@@ -18,19 +18,46 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+import msgspec
+
 from memory_core.backup_manifest import ShardBackup, StoredFile
 from memory_core.backup_repository import BackupRepository, checksum, file_chunks
 from memory_core.damage import database_files
-from memory_core.errors import DatabaseError, OverloadedError, StorageFullError
+from memory_core.errors import (
+    DatabaseError,
+    OverloadedError,
+    StorageFullError,
+    UnavailableError,
+)
 from memory_core.file_system import has_no_room
 
-__all__ = ["RATE_BYTES_S", "Pace", "ShardUploads", "remove_stale_checkpoints"]
+__all__ = [
+    "RATE_BYTES_S",
+    "Pace",
+    "ShardUploads",
+    "UploadRequest",
+    "remove_stale_checkpoints",
+]
 
 RATE_BYTES_S = 64 * 1024 * 1024
 _CHECKPOINT = ".checkpoint-"
 _LEFT_OUT = ("LOCK", "LOG")
 _LONGEST_PAUSE_S = 1.0
 _Known = tuple[int, int, int]  # inode, size, time of the last change in ns
+
+
+class UploadRequest(msgspec.Struct, frozen=True):
+    """What a shard is asked to do: bring its part of a backup into a repository.
+
+    Attributes:
+        uri: of the place.
+        memory: whose repository it is.
+        rate_bytes_s: bound on what is read and written.
+    """
+
+    uri: str
+    memory: str
+    rate_bytes_s: float = RATE_BYTES_S
 
 
 class Pace:
@@ -56,8 +83,11 @@ class Pace:
         """So many bytes were worked on: pause for as long as they should have taken."""
         now = self._clock()
         self._free_at = max(self._free_at, now - _LONGEST_PAUSE_S) + size_bytes / self._rate_bytes_s
-        while self._free_at > (now := self._clock()):
-            self._sleep(min(self._free_at - now, _LONGEST_PAUSE_S))
+        while True:  # once at least: whoever sleeps for it may have a reason to end the work
+            pause_s = self._free_at - self._clock()
+            self._sleep(min(max(pause_s, 0.0), _LONGEST_PAUSE_S))
+            if pause_s <= _LONGEST_PAUSE_S:
+                return
 
 
 class ShardUploads:
@@ -72,6 +102,7 @@ class ShardUploads:
         self._shard = shard
         self._path = os.path.normpath(path)
         self._busy = threading.Lock()
+        self._given_up = threading.Event()
         self._known: dict[_Known, str] = {}
 
     def run(
@@ -89,18 +120,21 @@ class ShardUploads:
 
         Raises:
             OverloadedError: one is being made already.
+            UnavailableError: it was given up.
             MemoryCoreError: the checkpoint cannot be made, or its files cannot be written.
         """
         if not self._busy.acquire(blocking=False):
             raise OverloadedError(
                 f"shard {self._shard} makes a backup already; try again when that is done"
             )
+        self._given_up.clear()
         folder = f"{self._path}{_CHECKPOINT}{secrets.token_hex(8)}"
         try:
             began_ns = time.time_ns()
             checkpoint(folder)
             taken_ns = time.time_ns()
-            files, new_bytes, reused_bytes = self._upload(folder, repository, Pace(rate_bytes_s))
+            pace = Pace(rate_bytes_s, sleep=self._sleep)
+            files, new_bytes, reused_bytes = self._upload(folder, repository, pace)
         except OSError as error:
             if has_no_room(error):
                 raise StorageFullError(folder, "the disk has no room for a checkpoint") from None
@@ -119,6 +153,14 @@ class ShardUploads:
             new_bytes=new_bytes,
             reused_bytes=reused_bytes,
         )
+
+    def give_up(self) -> None:
+        """Let the part that is being made, if one is, fail soon."""
+        self._given_up.set()
+
+    def _sleep(self, pause_s: float) -> None:
+        if self._given_up.wait(pause_s):
+            raise UnavailableError(f"the backup of shard {self._shard} was given up")
 
     def _upload(
         self, folder: str, repository: BackupRepository, pace: Pace

@@ -10,20 +10,21 @@ Invariants
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from harness.analysis.agents import agent_figures
+from harness.analysis.backups import backup_figures, backup_verdicts
 from harness.analysis.latency import latency_figures
 from harness.analysis.limits import Utilisation, what_limited
 from harness.analysis.resources import NODE, cpu_seconds_together, resource_figures
 from harness.analysis.rows import COLUMNS, TIMES, MeasuredRows, read_measured
 from harness.analysis.steady import run_steady
 from harness.analysis.validity import Validity, validity
-from harness.analysis.verdicts import verdicts
+from harness.analysis.verdicts import VERDICTS, verdicts
 from harness.rundir_reader import RunReader
 from harness.schema import OPERATIONS, OUTCOMES, ROLES, SCHEMA_VERSION, SUCCESSES
 
@@ -44,7 +45,9 @@ def summarise(reader: RunReader) -> Summary:
     open_loop = _plan(reader.run).get("rate") is not None
     rows = read_measured(reader.operation_batches(COLUMNS), with_lag=open_loop)
     samples = (reader.nodes(), reader.processes(), reader.loadgen())
-    return summarise_rows(rows, *samples, run=reader.run, damaged_files=reader.damaged_files)
+    return summarise_rows(
+        rows, *samples, run=reader.run, events=reader.events(), damaged_files=reader.damaged_files
+    )
 
 
 def summarise_rows(
@@ -54,6 +57,7 @@ def summarise_rows(
     loadgen: pa.Table,
     *,
     run: Mapping[str, Any],
+    events: Sequence[Mapping[str, Any]] = (),
     damaged_files: int = 0,
 ) -> Summary:
     """Sum up what was read of a run; `summarise` reads it."""
@@ -81,6 +85,9 @@ def summarise_rows(
         status=run.get("status"),
         damaged_files=damaged_files,
     )
+    summary["backups"] = backup_figures(events)
+    summary["verdicts"] += backup_verdicts(summary["backups"])
+    summary["verdicts"].sort(key=lambda one: VERDICTS.index(one["verdict"]))
     return summary
 
 

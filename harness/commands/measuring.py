@@ -5,17 +5,25 @@ from __future__ import annotations
 import contextlib
 import signal
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import click
 
-if TYPE_CHECKING:
-    from harness.runner import StopRequest
-
-__all__ = ["EXIT_CODES", "say", "stop_on_signals"]
+__all__ = ["EXIT_CODES", "Stoppable", "say", "stop_on_signals"]
 
 # by the status that a run ends with
 EXIT_CODES = {"complete": 0, "failed": 1, "invalid": 4, "interrupted": 130}
+
+
+class Stoppable(Protocol):
+    """What can be asked to end."""
+
+    def set(self) -> None:
+        """Ask for the end."""
+
+    @property
+    def requested(self) -> bool:
+        """Whether the end was asked for."""
 
 
 def say(text: str) -> None:
@@ -24,7 +32,7 @@ def say(text: str) -> None:
 
 
 @contextlib.contextmanager
-def stop_on_signals(stop: StopRequest) -> Iterator[None]:
+def stop_on_signals(stop: Stoppable) -> Iterator[None]:
     """The first Ctrl-C, SIGTERM or hang-up asks for the end, the next insists."""
 
     def ask(_signal: int, _frame: object) -> None:

@@ -12,6 +12,7 @@ from harness.plan import ARRIVALS, DURABILITIES, WORKLOADS, RunPlan
 from harness.plan_file import load_plan
 
 __all__ = [
+    "BACKUP_OPTIONS",
     "FAULT_OPTIONS",
     "OUTPUT_OPTIONS",
     "PLAN_OPTIONS",
@@ -85,6 +86,19 @@ FAULT_OPTIONS: list[Callable[[Any], Any]] = [
         "shard 0', 'at 30s kill node of shard 0'. May be given several times.",
     ),
 ]
+BACKUP_OPTIONS: list[Callable[[Any], Any]] = [
+    click.option(
+        "--backup",
+        metavar="URI",
+        help="Back the store up there while it is measured: a folder, s3://bucket/prefix, ...",
+    ),
+    click.option(
+        "--backup-interval",
+        "backup_interval_s",
+        type=float,
+        help="Seconds from one backup to the next.  [one backup]",
+    ),
+]
 OUTPUT_OPTIONS: list[Callable[[Any], Any]] = [
     click.option(
         "--out",
@@ -147,6 +161,8 @@ def plan_of(plan_file: Path | None, options: dict[str, Any]) -> RunPlan:
             given[name] = given[name] == "on"
     if isinstance(given.get("trace"), str) and given["trace"]:
         given["trace"] = str(Path(given["trace"]).absolute())
+    if isinstance(given.get("backup"), str) and "://" not in given["backup"] and given["backup"]:
+        given["backup"] = str(Path(given["backup"]).absolute())
     if plan_file is None:
         return RunPlan(**given)
     return load_plan(plan_file, given)

@@ -11,6 +11,7 @@ import click
 from harness.commands.judging import Judge
 from harness.commands.measuring import say, stop_on_signals
 from harness.commands.options import (
+    BACKUP_OPTIONS,
     FAULT_OPTIONS,
     OUTPUT_OPTIONS,
     PLAN_OPTIONS,
@@ -31,6 +32,7 @@ __all__ = ["run"]
 @click.command()
 @with_options(PLAN_OPTIONS)
 @with_options(FAULT_OPTIONS)
+@with_options(BACKUP_OPTIONS)
 @with_options(THRESHOLD_OPTIONS)
 @with_options(OUTPUT_OPTIONS)
 def run(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.commands.store_backup import list_backups, restore
+from harness.commands.store_backup import back_up, list_backups, restore
 from harness.errors import RunFailedError, UsageError
 
 if TYPE_CHECKING:
@@ -32,9 +32,10 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 
 @click.group()
 def store() -> None:
-    """Verify, repair or measure a closed memory database; list and restore backups."""
+    """Verify, repair or measure a closed memory database; make and restore backups."""
 
 
+store.add_command(back_up)
 store.add_command(list_backups)
 store.add_command(restore)
 

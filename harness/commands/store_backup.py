@@ -1,11 +1,16 @@
-"""``harness store list`` and ``restore``: backups of memories, in a folder or an object store.
+"""``harness store backup``, ``list`` and ``restore``: backups of memories, in a folder or bucket.
 
-Exit codes: 0 done; 1 a backup is damaged, or a place cannot be reached; 2 wrong usage.
+Exit codes: 0 done; 1 a backup is damaged or failed, or a place cannot be reached; 2 wrong usage;
+130 interrupted, which is how backups at an interval end.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,12 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.commands.measuring import say, stop_on_signals
 from harness.errors import RunFailedError, UsageError
 
 if TYPE_CHECKING:
+    from memory_core.backup_taking import BackedUp
     from memory_core.backups import Listing, Manifest
 
-__all__ = ["list_backups", "restore"]
+__all__ = ["back_up", "list_backups", "restore"]
 
 _URI = click.argument("uri", metavar="URI")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
@@ -29,7 +36,76 @@ _OPTION_OF = {
     "backup": "--backup",
     "shards": "--shards",
     "to": "--to",
+    "keep": "--keep",
 }
+ADDRESS = click.option(
+    "--address",
+    envvar="RAY_ADDRESS",
+    help="Ray cluster that the memory runs on, host:port.  [$RAY_ADDRESS]",
+)
+_MIB = 1024 * 1024
+
+
+@click.command("backup")
+@click.argument("name", metavar="NAME")
+@_URI
+@click.option(
+    "--interval", metavar="TIME", help="Take one after the other, each so long after: 60s, 15m, 6h."
+)
+@click.option("--keep", type=int, metavar="N", help="Delete all but the newest N.  [delete none]")
+@click.option(
+    "--rate",
+    "rate_mib_s",
+    type=float,
+    metavar="MIB",
+    help="MiB a second that each shard reads and writes at most.  [64]",
+)
+@ADDRESS
+@_JSON
+def back_up(
+    name: str,
+    uri: str,
+    interval: str | None,
+    keep: int | None,
+    rate_mib_s: float | None,
+    address: str | None,
+    as_json: bool,
+) -> int:
+    """Back up the running memory NAME to URI, while it works.
+
+    URI is a folder that all hosts share, or s3://bucket/prefix and the like.
+    """
+    interval_s = None if interval is None else _seconds("--interval", interval)
+    if rate_mib_s is not None and not 0 < rate_mib_s < 1e9:
+        raise UsageError("--rate", f"must be above 0, not {rate_mib_s:g}")
+    rate = {} if rate_mib_s is None else {"rate_bytes_s": rate_mib_s * _MIB}
+    out = sys.stdout  # which Ray's session keeps quiet
+    with connected(address):
+        from memory_core.backups import repeat
+        from memory_core.cluster_backup import back_up_memory
+
+        codes: list[int] = []
+
+        def take(_: int) -> None:
+            try:
+                with mapped():
+                    done = back_up_memory(name, uri, keep=keep, **rate)
+            except RunFailedError as error:
+                if interval_s is None:
+                    raise
+                say(str(error))  # the next may go through
+                codes.append(1)
+            else:
+                click.echo(_line(done, as_json), file=out)
+                codes.append(0)
+
+        stop = threading.Event()
+        if interval_s is None:  # Ctrl-C breaks it off
+            take(1)
+        else:
+            with stop_on_signals(_Stop(stop)):
+                repeat(take, interval_s, stop)
+    return 130 if stop.is_set() else codes[-1]
 
 
 @click.command("list")
@@ -95,6 +171,24 @@ def restore(
 
 
 @contextmanager
+def connected(address: str | None) -> Iterator[None]:
+    """Connected to the cluster that a memory runs on.
+
+    Raises:
+        UsageError: none is named, or none is there.
+    """
+    from harness.ray_session import LOCAL, check_address, ray_session
+
+    if address is None or address == LOCAL:
+        raise UsageError(
+            "--address", "is missing; name the cluster that the memory runs on, or set RAY_ADDRESS"
+        )
+    check_address(address)
+    with ray_session(address):
+        yield
+
+
+@contextmanager
 def mapped(options: dict[str, str] | None = None) -> Iterator[None]:
     """The store's errors as the harness's: what the user can put right is wrong usage."""
     from memory_core.errors import BadInputError, MemoryCoreError
@@ -106,6 +200,51 @@ def mapped(options: dict[str, str] | None = None) -> Iterator[None]:
         raise UsageError(names.get(error.field, error.field), error.problem) from None
     except MemoryCoreError as error:
         raise RunFailedError(str(error)) from None
+
+
+class _Stop:
+    """What signals set."""
+
+    def __init__(self, event: threading.Event) -> None:
+        self._event = event
+
+    def set(self) -> None:
+        self._event.set()
+
+    @property
+    def requested(self) -> bool:
+        return self._event.is_set()
+
+
+def _seconds(option: str, text: str) -> float:
+    """A time such as 60s, 15m or 6h; a bare number is of seconds."""
+    unit = {"s": 1.0, "m": 60.0, "h": 3_600.0}.get(text[-1:], 0.0)
+    number = text[:-1] if unit else text
+    try:
+        seconds = float(number) * (unit or 1.0)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds <= 366 * 86_400:
+        raise UsageError(option, f"{text[:40]!r} is no time above 0; give one like 60s, 15m or 6h")
+    return seconds
+
+
+def _line(done: BackedUp, as_json: bool) -> str:
+    """What was backed up, in a line."""
+    manifest, removal = done.manifest, done.removal
+    if as_json:
+        removed = None if removal is None else dataclasses.asdict(removal)
+        return json.dumps({**manifest_as_dict(manifest), "removed": removed})
+    took_s = (manifest.finished_wall_ns - manifest.began_wall_ns) / 1e9
+    line = (
+        f"{manifest.backup}: {len(manifest.shards)} shards, {manifest.size_bytes:,} bytes, "
+        f"{manifest.new_bytes:,} of them new, in {took_s:.1f} s"
+    )
+    if removal is not None and removal.backups:
+        line += f"; {len(removal.backups)} older deleted"
+    if removal is not None and removal.put_off is not None:
+        line += f"; deleting was put off: {removal.put_off}"
+    return line
 
 
 def shown_time(wall_ns: int) -> str:

@@ -143,6 +143,7 @@ def read_run(path: Path) -> RunData:
             processes,
             reader.loadgen(),
             run=_safe_run(reader.run),
+            events=events,
             damaged_files=reader.damaged_files,
         )
     return RunData(

@@ -59,6 +59,9 @@ def render_summary(summary: Mapping[str, Any], run: Mapping[str, Any]) -> Render
     if any(summary["resources"][role]["processes"] for role in ROLES):
         blocks += [Text(), _resources(summary)]
     blocks += [Text(), _indented(Text(figures.plain(summary["limit"]["sentence"]), "bold"))]
+    backups = summary.get("backups")
+    if backups and backups["sentence"] and not (backups["failed"] or backups["unfinished"]):
+        blocks.append(_indented(Text(figures.plain(backups["sentence"]), "dim")))
     if summary.get("thresholds"):
         blocks += [Text(), render_thresholds(summary["thresholds"])]
     return Group(*blocks)

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from harness.plan import RunPlan
 from memory_core.client import Answer
 from memory_core.operations import Retrieve, Search, Store
 
-__all__ = ["Placement", "Prepared", "Session", "Target", "WatchedProcess"]
+__all__ = ["BacksUp", "Placement", "Prepared", "Session", "Target", "WatchedProcess"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +77,27 @@ class Session(Protocol):
 
     async def close(self) -> None:
         """Wait for what is in flight and let go of the store."""
+
+
+@runtime_checkable
+class BacksUp(Protocol):
+    """What a target offers, too, whose store takes backups while it is driven."""
+
+    def check_backup(self, uri: str) -> None:
+        """In the driver, before anything starts: whether backups can go to a place.
+
+        Raises:
+            memory_core.BadInputError, memory_core.UnavailableError: they cannot.
+        """
+
+    def back_up(self, uri: str) -> dict[str, object]:
+        """In the driver: take a backup of the prepared store.
+
+        ``backup`` (its id), ``new_bytes`` and ``reused_bytes``, for the run's events.
+
+        Raises:
+            memory_core.MemoryCoreError: there is no backup.
+        """
 
 
 class Target(Protocol):

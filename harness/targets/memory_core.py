@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from harness.targets.sharded import ShardedTarget
+from memory_core.backups import check_place
+from memory_core.cluster_backup import back_up_memory
+from memory_core.errors import UnavailableError
 
 __all__ = ["MemoryCoreTarget"]
 
@@ -20,3 +23,19 @@ class MemoryCoreTarget(ShardedTarget):
         from memory_core.shard import ShardActor
 
         return ShardActor
+
+    def check_backup(self, uri: str) -> None:
+        """Whether something can be written there from here."""
+        check_place(uri)
+
+    def back_up(self, uri: str) -> dict[str, object]:
+        """A backup of the shards, named as the run names its memory."""
+        memory = self.memory
+        if memory is None:
+            raise UnavailableError("the store does not run")
+        manifest = back_up_memory(memory, uri).manifest
+        return {
+            "backup": manifest.backup,
+            "new_bytes": manifest.new_bytes,
+            "reused_bytes": manifest.reused_bytes,
+        }

@@ -94,6 +94,11 @@ class ShardedTarget(ABC):
             },
         )
 
+    @property
+    def memory(self) -> str | None:
+        """The name of the memory that runs, if one does."""
+        return None if self._shards is None else self._shards.memory
+
     def processes(self) -> list[WatchedProcess]:
         """The shards' processes."""
         if self._shards is None:

@@ -131,6 +131,9 @@ class RunInMemory:
     loadgen_rows: Sequence[Mapping[str, Any]] = ()
     damaged_files: int = 0
 
+    def events(self) -> list[dict[str, Any]]:
+        return []
+
     def operation_batches(
         self, columns: Sequence[str] | None = None
     ) -> Iterator[tuple[FileMetadata, pa.Table]]:

@@ -99,6 +99,21 @@ def test_a_shard_makes_one_part_at_a_time(tmp_path: Path, repository: BackupRepo
     assert len(refused) == 1
 
 
+def test_a_part_that_is_given_up_ends(tmp_path: Path, repository: BackupRepository):
+    """Given up while it is made, a part fails, leaves nothing behind, and the next is made."""
+    with MemoryStore(config(tmp_path / "db" / "shard-0")) as store:
+        uploads = ShardUploads(0, store.path)
+
+        def checkpoint(folder: str) -> None:
+            store.backup(folder)
+            uploads.give_up()
+
+        with pytest.raises(UnavailableError, match="backup of shard 0 was given up"):
+            uploads.run(checkpoint, repository, FAST)
+        assert names_in(tmp_path / "db") == ["shard-0"]
+        uploads.run(store.backup, repository, FAST)
+
+
 @pytest.mark.parametrize(
     "error", [StorageFullError("x", "is full"), UnavailableError("away"), OSError(5, "I/O error")]
 )
