@@ -29,6 +29,22 @@ PORTS = {
     "max-worker-port": "29999",
 }
 
+# The fields of a RayCluster (ray.io/v1), by KubeRay's reference of its API, release 1.6.
+RAY_CLUSTER = (
+    "authOptions autoscalerOptions enableInTreeAutoscaling gcsFaultToleranceOptions "
+    "headGroupSpec headServiceAnnotations managedBy rayVersion suspend upgradeStrategy "
+    "workerGroupSpecs"
+)
+AUTOSCALER_OPTIONS = (
+    "env envFrom idleTimeoutSeconds image imagePullPolicy resources securityContext "
+    "upscalingMode version volumeMounts"
+)
+HEAD_GROUP = "enableIngress headService labels rayStartParams resources serviceType template"
+WORKER_GROUP = (
+    "groupName idleTimeoutSeconds labels maxReplicas minReplicas numOfHosts rayStartParams "
+    "replicas resources scaleStrategy suspend template"
+)
+
 
 def shell_commands(config: dict[str, Any]) -> list[str]:
     """All the shell commands of a cluster file."""
@@ -144,6 +160,20 @@ def test_kuberay_starts_the_ray_of_setup_cfg() -> None:
     major, minor = oldest[1].split(".")[:2]
     assert kuberay()[0]["spec"]["rayVersion"] == f"{major}.{minor}.0"
     assert "cluster/setup" in (CLUSTER / "Dockerfile").read_text(encoding="utf-8")
+
+
+def test_kuberay_has_no_field_that_a_raycluster_has_not() -> None:
+    """The operator knows every field above the pods' own; parameters of Ray's start are strings."""
+    cluster = kuberay()[0]
+    assert (cluster["apiVersion"], cluster["kind"]) == ("ray.io/v1", "RayCluster")
+    spec = cluster["spec"]
+    assert set(spec) <= set(RAY_CLUSTER.split())
+    assert set(spec["autoscalerOptions"]) <= set(AUTOSCALER_OPTIONS.split())
+    assert set(spec["headGroupSpec"]) <= set(HEAD_GROUP.split())
+    for group in spec["workerGroupSpecs"]:
+        assert set(group) <= set(WORKER_GROUP.split())
+    for group in [spec["headGroupSpec"], *spec["workerGroupSpecs"]]:
+        assert {type(value) for value in group["rayStartParams"].values()} == {str}
 
 
 def test_ray_reads_the_roles_and_bounds_of_kuberay() -> None:
