@@ -2,8 +2,9 @@
 
 Agents append 13 integers an operation to one buffer. About once a second, or when it is full,
 the buffer changes hands: a thread makes columns of it and writes a closed file, while agents
-fill the next. At most `MAX_WAITING_FLUSHES` buffers wait for that thread; then the event loop
-waits for it, which is counted.
+fill the next. At most `MAX_WAITING_FLUSHES` buffers wait for that thread; then agents go on filling
+theirs until it is full too, and only then the event loop waits for the thread, which is counted: a
+sink that is slow for some seconds holds up no agent.
 """
 
 from __future__ import annotations
@@ -194,15 +195,19 @@ class RowRecorder:
     def flush(self) -> None:
         """Hand the buffer to the writing thread and begin another, with an `add` of its own.
 
+        Where so many wait already that there is room left in this one only, it stays.
+
         Raises:
             OSError: an earlier buffer could not be written; this one is handed on all the same.
         """
         while self._flushes and self._flushes[0].done():
             self._settle_first()
-        if len(self._flushes) >= MAX_WAITING_FLUSHES:
+        behind = len(self._flushes) >= MAX_WAITING_FLUSHES
+        if behind and self.is_full:
             self.stalls += 1
             self._settle_first()
-        self._hand_on()
+        if not behind or self.is_full:
+            self._hand_on()
         if self._failure is not None:
             raise self._failure
 
