@@ -3,6 +3,9 @@
 `run_cohort` opens the session, makes its agents, waits at the barrier with the other cohorts,
 lets all agents live on one event loop, and writes their rows. Beside the agents three small
 coroutines run: one reports, one hands rows on, one watches the loop's own timer lag.
+
+A cohort whose reports are not answered, or whose rows are not taken, within a bound ends by itself:
+nobody would see what its agents do.
 """
 
 from __future__ import annotations
@@ -26,11 +29,18 @@ from harness.control import CohortReady, CohortReport
 from harness.errors import RunFailedError
 from harness.plan import RunPlan
 from harness.recorder import CountingRecorder, Recorder, RowRecorder
+from harness.remote_put import PUT_TIMEOUT_S, RemotePut
 from harness.sinks import LoadgenWriter, LocalSink, OpsWriter, RemoteSink, Sink
 from harness.targets import load_target
 from harness.targets.base import Session
 from harness.trace import ReplaySlice
-from harness.workload import MixedAgent, ReplayAgent, StandardAgent, WorkloadAgent
+from harness.workload import (
+    MixedAgent,
+    ReplayAgent,
+    StandardAgent,
+    WorkloadAgent,
+    preload_share,
+)
 from memory_core.results import Failure
 
 __all__ = ["CohortResult", "CohortSpec", "cohort_task", "workload_agent"]
@@ -39,6 +49,9 @@ REPORT_INTERVAL_S = 0.25
 WRITE_CHECK_INTERVAL_S = 0.25
 FLUSH_INTERVAL_S = 1.0
 LAG_INTERVAL_S = 0.01
+# How long it goes on without an answer from the driver's node.
+REPORT_TIMEOUT_S = 30.0
+ALIVE_INTERVAL_S = 1.0
 PRELOAD_TOGETHER = 1_000
 _GC_THRESHOLDS = (100_000, 50, 100)
 
@@ -103,6 +116,7 @@ class _Cohort:
         self._counters: list[Counters] = []
         self._operations = 0
         self._clock = RunClock(0, 0, 0)
+        self._wall_ns = self._origin_ns = 0
         self._error: str | None = None
         self._threads: AgentThreads | None = None
 
@@ -123,25 +137,17 @@ class _Cohort:
         me = CohortReady(spec.cohort, os.getpid(), self._node_id)
         go: bool = await self._control.ready.remote(msgspec.msgpack.encode(me))
         cpu_before_s = time.process_time()
-        wall_ns, origin_ns = time.time_ns(), time.perf_counter_ns()
-        recorder = self._recorder(wall_ns, origin_ns)
-        self._clock = RunClock.of(plan, origin_ns)
+        self._wall_ns, self._origin_ns = time.time_ns(), time.perf_counter_ns()
+        recorder = self._recorder()
+        self._clock = RunClock.of(plan, self._origin_ns)
         if self._threads is not None:
             recorder = SharedRecorder(recorder)
             self._clock.sleep = sleep_on_thread
         failed = 0
         if go:
             failed = await self._live(workloads, session, recorder)
-        lived_s = (time.perf_counter_ns() - origin_ns) / 1e9
-        if self._threads is not None:
-            self._threads.close()
-        try:
-            await session.close()
-        finally:
-            try:
-                recorder.close()
-            except OSError as error:
-                self._note(error)
+        lived_s = (time.perf_counter_ns() - self._origin_ns) / 1e9
+        await self._close(session, recorder)
         return CohortResult(
             cohort=spec.cohort,
             operations=self._operations,
@@ -153,15 +159,33 @@ class _Cohort:
             error=self._error,
         )
 
+    async def _close(self, session: Session, recorder: Recorder) -> None:
+        """Let go of everything; the driver is told meanwhile that this cohort is there."""
+        if self._threads is not None:
+            self._threads.close()
+        alive = asyncio.create_task(self._keep_alive())
+        try:
+            await session.close()
+        finally:
+            try:
+                await asyncio.to_thread(recorder.close)
+            except OSError as error:
+                self._note(error)
+            alive.cancel()
+            await asyncio.gather(alive, return_exceptions=True)
+
+    async def _keep_alive(self) -> None:
+        while True:
+            await asyncio.sleep(ALIVE_INTERVAL_S)
+            await self._control.alive.remote(self._spec.cohort)
+
     async def _preload(self, workloads: list[WorkloadAgent], session: Session) -> None:
         """Store what is to be there before the start, much of it at once."""
         agents, states = self._spec.agents, self._plan.preload
         stores = (
             store
             for number, workload in enumerate(workloads, self._spec.first)
-            for store in workload.preload(
-                states * (number + 1) // agents - states * number // agents
-            )
+            for store in workload.preload(preload_share(states, agents, number))
         )
         while some := list(islice(stores, PRELOAD_TOGETHER)):
             for answer in await asyncio.gather(*map(session.submit, some)):
@@ -218,18 +242,15 @@ class _Cohort:
         if isinstance(outcome, Exception) and self._error is None:
             self._error = f"{type(outcome).__name__}: {outcome}"
 
-    def _recorder(self, wall_ns: int, origin_ns: int) -> Recorder:
+    def _recorder(self) -> Recorder:
         spec = self._spec
         if not self._plan.record:
             return CountingRecorder()
         sink: Sink = LocalSink(Path(spec.run_directory))
         if self._node_id != spec.driver_node_id:
-            sink = RemoteSink(self._put)
-        place = (sink, spec.cohort, self._node_id, wall_ns, origin_ns)
-        return RowRecorder(OpsWriter(*place), LoadgenWriter(*place), origin_ns)
-
-    def _put(self, mode: str, name: str, data: bytes) -> None:
-        ray.get(self._control.put.remote(mode, name, data))
+            sink = RemoteSink(RemotePut(self._control, spec.cohort, PUT_TIMEOUT_S))
+        place = (sink, spec.cohort, self._node_id, self._wall_ns, self._origin_ns)
+        return RowRecorder(OpsWriter(*place), LoadgenWriter(*place), self._origin_ns)
 
     async def _keep_reporting(self, session: Session, recorder: Recorder) -> None:
         """Report; when that fails, or is answered with a stop, the agents stop."""
@@ -265,8 +286,19 @@ class _Cohort:
             failures=done.failures,
             retries=session.retries,
             latencies=done.latencies,
+            at_ns=time.perf_counter_ns() - self._origin_ns,
+            start_wall_ns=self._wall_ns,
+            start_monotonic_ns=self._origin_ns,
         )
-        go_on: bool = await self._control.report.remote(msgspec.msgpack.encode(report))
+        answer = self._control.report.remote(msgspec.msgpack.encode(report))
+        try:
+            # asyncio.wait_for would swallow a cancellation that comes with the answer
+            async with asyncio.timeout(REPORT_TIMEOUT_S):
+                go_on: bool = await answer
+        except TimeoutError:
+            raise RunFailedError(
+                f"the driver's node did not answer for {REPORT_TIMEOUT_S:g} s"
+            ) from None
         return go_on
 
     async def _watch_lag(self, recorder: Recorder) -> None:

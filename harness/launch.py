@@ -9,13 +9,14 @@ from typing import Any
 
 import msgspec
 import ray
-from ray.exceptions import RayError, RayTaskError, WorkerCrashedError
+from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from harness.cohort import CohortResult, CohortSpec, cohort_task
-from harness.control import Snapshot, control_actor
+from harness.control import LastSeen, Snapshot, control_actor
 from harness.errors import RunFailedError
 from harness.ray_session import RaySession
+from harness.remote_put import RemotePut, reason
 from harness.sinks import LocalSink, RemoteSink, Sink
 from harness.targets.base import WatchedProcess
 
@@ -65,11 +66,15 @@ class Controller:
         """Have the cohorts stop."""
         _answer(self.actor.stop.remote())
 
+    def lose(self, cohort: int) -> LastSeen:
+        """Take nothing from a cohort any more; what was last known of it."""
+        return msgspec.msgpack.decode(_answer(self.actor.lose.remote(cohort)), type=LastSeen)
+
     def sink(self, node_id: str, run_directory: Path) -> Sink:
         """How a process of a node writes files of the run."""
         if node_id == self._session.node_id:
             return LocalSink(run_directory.resolve())
-        return RemoteSink(_Put(self.actor))
+        return RemoteSink(RemotePut(self.actor))
 
 
 def _answer(question: Any) -> Any:
@@ -77,31 +82,17 @@ def _answer(question: Any) -> Any:
     try:
         return ray.get(question, timeout=_ANSWER_TIMEOUT_S)
     except RayError as error:
-        raise RunFailedError(f"the control actor does not answer: {_reason(error)}") from None
-
-
-def _reason(error: RayError) -> str:
-    """What went wrong, in one line: a remote traceback's last, another error's first."""
-    if isinstance(error, WorkerCrashedError):
-        return "its process was killed or crashed"
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if not lines:
-        return type(error).__name__
-    return lines[-1] if isinstance(error, RayTaskError) else lines[0]
-
-
-class _Put:
-    """Sends bytes to the control actor; picklable, unlike a closure over its handle's class."""
-
-    def __init__(self, actor: Any) -> None:
-        self._actor = actor
-
-    def __call__(self, mode: str, name: str, data: bytes) -> None:
-        ray.get(self._actor.put.remote(mode, name, data))
+        raise RunFailedError(f"the control actor does not answer: {reason(error)}") from None
 
 
 class Cohorts:
-    """The tasks that run the agents, each on its node."""
+    """The tasks that run the agents, each on its node.
+
+    Attributes:
+        results: of those that came to their end.
+        errors: what went wrong in those.
+        died: why the others' tasks ended, by cohort.
+    """
 
     def __init__(self, specs: list[CohortSpec], node_ids: list[str], control: Any) -> None:
         task = cohort_task()
@@ -113,11 +104,12 @@ class Cohorts:
         }
         self.results: list[CohortResult] = []
         self.errors: list[str] = []
+        self.died: dict[int, str] = {}
 
     @property
-    def running(self) -> int:
-        """Tasks that have not ended."""
-        return len(self._running)
+    def running(self) -> set[int]:
+        """Cohorts whose tasks have not ended."""
+        return set(self._running.values())
 
     def wait(self, timeout_s: float) -> None:
         """Wait until all have ended or the time is up, and take the results of those that have."""
@@ -128,12 +120,19 @@ class Cohorts:
             try:
                 result = msgspec.msgpack.decode(ray.get(ref), type=CohortResult)
             except RayError as error:
-                self.errors.append(f"cohort {cohort} died: {_reason(error)}")
+                self.died[cohort] = reason(error)
                 continue
             self.results.append(result)
             if result.error is not None:
                 ended = f"{result.failed_agents} agents ended early: " * (result.failed_agents > 0)
                 self.errors.append(f"cohort {cohort}: {ended}{result.error}")
+
+    def abandon(self, cohort: int) -> None:
+        """Wait no more for a task, and end it; one that does not answer has to be killed."""
+        for ref in [ref for ref, number in self._running.items() if number == cohort]:
+            del self._running[ref]
+            with contextlib.suppress(RayError):
+                ray.cancel(ref, force=True)
 
     def cancel(self) -> None:
         """End the tasks that are still running, at once."""

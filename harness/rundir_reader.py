@@ -53,6 +53,9 @@ _LABELS = {
     "op": from_strings(OPERATIONS),
     "outcome": from_strings(OUTCOMES),
 }
+# Files of operations by who wrote them: their cohort, or the driver in the place of a lost one.
+_RECORDED = "[!.l]*.parquet"
+_IN_FLIGHT = "lost-*.parquet"
 T = TypeVar("T")
 
 _DAMAGE = (pa.ArrowException, OSError, ValueError, KeyError, EOFError)
@@ -134,19 +137,37 @@ class RunReader:
     def operation_batches(
         self, columns: Sequence[str] | None = None
     ) -> Iterator[tuple[FileMetadata, pa.Table]]:
-        """Each operation file in turn, in the order of its name: its metadata and its rows.
+        """Each file of operations that agents recorded, in the order of its name, and its rows.
 
         In bounded memory: one file is held at a time. `columns` are names of OPS_SCHEMA, by
         default all; another name is a ValueError.
         """
-        return self._cohort_files("ops", _chosen(OPS_SCHEMA, columns))
+        return self._cohort_files("ops", _chosen(OPS_SCHEMA, columns), _RECORDED)
+
+    def cohort_batches(
+        self, cohort: int, columns: Sequence[str] | None = None
+    ) -> Iterator[tuple[FileMetadata, pa.Table]]:
+        """As `operation_batches`, of one cohort."""
+        names = f"cohort-{cohort:05d}-*.parquet"
+        return self._cohort_files("ops", _chosen(OPS_SCHEMA, columns), names)
+
+    def in_flight_batches(
+        self, columns: Sequence[str] | None = None
+    ) -> Iterator[tuple[FileMetadata, pa.Table]]:
+        """As `operation_batches`, of operations in flight at agents that were lost.
+
+        Nobody had their answer in hand: they have an outcome, and no response time.
+        """
+        return self._cohort_files("ops", _chosen(OPS_SCHEMA, columns), _IN_FLIGHT)
 
     def operations(self, columns: Sequence[str] | None = None) -> pa.Table:
         """All operation rows; the ``..._ns`` points in time are each cohort's own.
 
-        `operation_batches` has what places them on one time line.
+        Those that were in flight at lost agents come last. `operation_batches` and
+        `in_flight_batches` have what places them on one time line.
         """
         tables = [table for _, table in self.operation_batches(columns)]
+        tables += [table for _, table in self.in_flight_batches(columns)]
         return _concatenate(tables, _chosen(OPS_SCHEMA, columns))
 
     def loadgen(self) -> pa.Table:
@@ -171,11 +192,11 @@ class RunReader:
         return self._streams("processes", PROCESSES_SCHEMA)
 
     def _cohort_files(
-        self, folder: str, schema: pa.Schema
+        self, folder: str, schema: pa.Schema, names: str = _RECORDED
     ) -> Iterator[tuple[FileMetadata, pa.Table]]:
         for path in sorted((self.path / folder).glob(".*.tmp")):
             self._damaged.add(self._name(path))
-        for path in sorted((self.path / folder).glob("[!.]*.parquet")):
+        for path in sorted((self.path / folder).glob(names)):
             found = self._undamaged(path, _read_cohort_file, schema)
             if found is not None:
                 metadata, table = found

@@ -36,7 +36,15 @@ from harness.schema import (
     SCHEMA_VERSION,
 )
 
-__all__ = ["LoadgenWriter", "LocalSink", "OpsWriter", "RemoteSink", "Sink", "check_name"]
+__all__ = [
+    "LoadgenWriter",
+    "LocalSink",
+    "LostOpsWriter",
+    "OpsWriter",
+    "RemoteSink",
+    "Sink",
+    "check_name",
+]
 
 _NAME = re.compile(r"(ops|resources|loadgen)/[A-Za-z0-9][A-Za-z0-9_.-]{0,199}", re.ASCII)
 
@@ -163,6 +171,7 @@ class _Writer:
     """Turns columns into small closed Parquet files of one schema, numbered in order."""
 
     _folder: str
+    _who = "cohort"
     _schema: pa.Schema
     _labels: Mapping[str, tuple[str, ...]] = {}
     _dictionaries: tuple[str, ...] = ()
@@ -173,6 +182,7 @@ class _Writer:
     ) -> None:
         self.files = 0
         self.rows = 0
+        self._number = 0
         self._sink = sink
         self._cohort = cohort
         self._written_schema = self._schema.with_metadata(
@@ -197,7 +207,8 @@ class _Writer:
         Raises:
             ValueError: a column is missing, unknown, out of its type's range, of another length,
                 or holds no such label.
-            OSError: the sink could not write; the rows are not counted, and may be offered again.
+            OSError: the sink could not write, or does not say that it did; the rows are not
+                counted. The file's number is used up: what a slow sink still writes stays.
         """
         batch = self._batch(columns)
         if not batch.num_rows:
@@ -212,7 +223,8 @@ class _Writer:
             write_statistics=False,
         ) as writer:
             writer.write_batch(batch)
-        name = f"{self._folder}/cohort-{self._cohort:05d}-{self.files:06d}.parquet"
+        name = f"{self._folder}/{self._who}-{self._cohort:05d}-{self._number:06d}.parquet"
+        self._number += 1
         self._sink.write(name, out.getvalue().to_pybytes())
         self.files += 1
         self.rows += batch.num_rows
@@ -257,6 +269,12 @@ class OpsWriter(_Writer):
     _labels = _OPS_LABELS
     _dictionaries = _SMALL
     _deltas = _OPS_DELTAS
+
+
+class LostOpsWriter(OpsWriter):
+    """Writes the operations in flight at a cohort that was lost, ``ops/lost-<n>-<k>.parquet``."""
+
+    _who = "lost"
 
 
 class LoadgenWriter(_Writer):

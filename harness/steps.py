@@ -22,6 +22,7 @@ from harness.errors import RunFailedError
 from harness.fault_injection import FaultInjection
 from harness.faults import check_places, parse_faults
 from harness.launch import BackgroundRefresh, Cohorts, Controller
+from harness.losses import CohortWatch, hit_cohorts
 from harness.node_watch import NodeWatch
 from harness.placement import Node, Places, Wanted, place
 from harness.plan import RunPlan
@@ -98,6 +99,7 @@ class Steps:
         has_begun: whether the barrier was opened, or a stop came before.
         measured_s: how long the slowest cohort's agents lived after the warm-up.
         problems: what went wrong, in sentences.
+        expected_losses: cohorts that a fault of the plan hits; whoever injects it adds them.
     """
 
     def __init__(
@@ -113,6 +115,7 @@ class Steps:
         self.has_begun = False
         self.measured_s = 0.0
         self._backups = RunBackups(prepared.plan, prepared.target, directory)
+        self.expected_losses: set[int] = set()
 
     def carry_out(self, session: RaySession, data_dir: Path) -> Status:
         """Start, measure and end; how that went."""
@@ -150,7 +153,8 @@ class Steps:
                 processes = self._processes(session, controller, ready)
                 samplers.watch(processes)
                 injection.know(processes, samplers.processes)
-            status = self._measure(controller, cohorts, samplers, refresh, injection, nodes)
+            watch = self._watch(session, controller, ranges)
+            status = self._measure(controller, cohorts, samplers, refresh, injection, nodes, watch)
             self._end(cohorts, samplers, nodes)
             return status
         finally:
@@ -208,10 +212,9 @@ class Steps:
                 return
             nodes.look()
             cohorts.wait(0.02)
-            if cohorts.errors or cohorts.running < expected:
-                raise RunFailedError(
-                    cohorts.errors[0] if cohorts.errors else "a cohort ended before the start"
-                )
+            if cohorts.errors or len(cohorts.running) < expected:
+                died = [f"cohort {cohort} died: {cause}" for cohort, cause in cohorts.died.items()]
+                raise RunFailedError([*died, *cohorts.errors, "a cohort ended before the start"][0])
             if time.monotonic() > deadline:
                 raise RunFailedError(
                     f"only {len(snapshot.ready)} of {expected} cohorts came to the start"
@@ -234,6 +237,21 @@ class Steps:
             watched(os.getpid(), session.node_id, "driver", 0),
         ]
 
+    def _watch(
+        self, session: RaySession, controller: Controller, ranges: list[tuple[int, int]]
+    ) -> CohortWatch:
+        watch = CohortWatch(
+            self.plan,
+            ranges,
+            controller.snapshot().ready,
+            {node.node_id: node.host or node.address for node in session.nodes},
+            session.node_id,
+            controller.lose,
+            self._directory.append_event,
+        )
+        watch.expected = self.expected_losses
+        return watch
+
     def _measure(
         self,
         controller: Controller,
@@ -242,6 +260,7 @@ class Steps:
         refresh: BackgroundRefresh,
         injection: FaultInjection,
         nodes: NodeWatch,
+        watch: CohortWatch,
     ) -> Status:
         """Open the barrier and watch until all cohorts have ended."""
         self._phase("warm-up" if self.plan.warmup_s else "measuring")
@@ -257,6 +276,7 @@ class Steps:
             cohorts.wait(POLL_INTERVAL_S)
             nodes.look()
             snapshot = controller.snapshot()
+            watch.look(cohorts, snapshot.silent_s, self.meter.elapsed_s)
             if not warm and self.meter.elapsed_s >= self.plan.warmup_s:
                 warm = True
                 self._phase("measuring")
@@ -277,19 +297,25 @@ class Steps:
                 controller.stop()
             if stopped_at is not None and time.monotonic() - stopped_at > _STOP_GRACE_S:
                 self.problems.append("cohorts did not stop in time and were ended")
-                break
+                watch.give_up_all(cohorts, snapshot.silent_s, self.meter.elapsed_s)
         injection.close()
         self._backups.close(0.0 if self._stop.requested else LAST_BACKUP_S)
-        return self._judged(cohorts)
+        return self._conclude(cohorts, injection, watch)
 
-    def _judged(self, cohorts: Cohorts) -> Status:
-        """How the run ended, all cohorts having done so."""
+    def _conclude(self, cohorts: Cohorts, injection: FaultInjection, watch: CohortWatch) -> Status:
+        """Say what was lost and what went wrong, now that no agent lives any more."""
+        nodes_of = {cohort: place.node_id for cohort, place in watch.places.items()}
+        self.expected_losses |= hit_cohorts(injection.events, nodes_of)
+        losses = watch.settle(self._directory.path, self._prepared.agents, self._prepared.trace)
+        if losses:
+            self._directory.write_run({"losses": [msgspec.to_builtins(loss) for loss in losses]})
         lived_s = max((one.lived_s for one in cohorts.results), default=0.0)
         self.measured_s = max(lived_s - self.plan.warmup_s, 0.0)
+        self.problems += [loss.sentence for loss in watch.unexpected]
         self.problems += cohorts.errors
         if self._stop.requested:
             return "interrupted"
-        return "failed" if cohorts.errors else "complete"
+        return "failed" if cohorts.errors or watch.unexpected else "complete"
 
     def _write_agents(self, ranges: list[tuple[int, int]]) -> None:
         agents = range(self._prepared.agents)

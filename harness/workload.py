@@ -15,12 +15,14 @@ from itertools import islice
 from typing import Protocol
 
 from harness.forager import Forager, pack
+from harness.plan import RunPlan
 from harness.random_numbers import uniforms
 from harness.trace import ReplaySlice
 from memory_core.operations import Retrieve, Search, Store
 
 __all__ = [
     "RETRIEVES",
+    "ROUND_OPERATIONS",
     "SEARCHES",
     "SEARCH_K",
     "STATES",
@@ -29,13 +31,15 @@ __all__ = [
     "StandardAgent",
     "WorkloadAgent",
     "agent_id",
+    "operation_kind",
+    "preload_share",
 ]
 
 STATES = 10
 RETRIEVES = 5
 SEARCHES = 3
 SEARCH_K = 5
-_MIX_OPERATIONS = STATES + RETRIEVES + SEARCHES
+ROUND_OPERATIONS = STATES + RETRIEVES + SEARCHES
 _WARMUP_STREAM = 1 << 62
 _MIX_STREAM = 1 << 61
 _PRELOAD_STREAM = 1 << 60
@@ -120,8 +124,8 @@ class MixedAgent:
         """Round ``number``, from 0; rounds are asked for in their order."""
         forager, stream = self._walks[warmup]
         prefix = f"{'warmup' if warmup else 'state'}_{self._agent}_"
-        states = forager.walk(number, _MIX_OPERATIONS)
-        draws = uniforms(self._seed, stream, number, 2 * _MIX_OPERATIONS).tolist()
+        states = forager.walk(number, ROUND_OPERATIONS)
+        draws = uniforms(self._seed, stream, number, 2 * ROUND_OPERATIONS).tolist()
         own, stored = self.agent_id, self._stored[warmup]
         operations: list[_Operation] = []
         for state, kind, choice in zip(states, draws[::2], draws[1::2], strict=True):
@@ -165,6 +169,60 @@ class ReplayAgent:
             name = recorded if recorded is not None else f"state_{self._agent}_{first + position}"
             stores.append(Store.of(own, f"warmup_{name}" if warmup else name, state))
         return _round(stores)
+
+
+def operation_kind(
+    plan: RunPlan, agents: int, agent: int, place: int, *, warmup: bool, states: int | None
+) -> str | None:
+    """Which of OPERATIONS an agent's operation ``place`` (from 0) of a phase is, without making it.
+
+    None after its last.
+
+    Args:
+        plan: of the run.
+        agents: of the run.
+        agent: which one.
+        place: among its operations of the warm-up, or of what is measured.
+        warmup: which of the two.
+        states: of the agent in the trace that it replays; None without one.
+    """
+    number, at = divmod(place, ROUND_OPERATIONS)
+    if plan.rounds is not None and not warmup and number >= plan.rounds:
+        return None
+    if plan.mix is not None and states is None:
+        return _mixed_kind(plan, agents, agent, number, at, warmup=warmup)
+    stores = STATES if states is None else min(STATES, max(states - number * STATES, 0))
+    for kind, count in (
+        ("store", stores),
+        ("retrieve", min(stores, RETRIEVES)),
+        ("search", min(stores, SEARCHES)),
+    ):
+        if at < count:
+            return kind
+        at -= count
+    return None
+
+
+def _mixed_kind(
+    plan: RunPlan, agents: int, agent: int, number: int, at: int, *, warmup: bool
+) -> str:
+    """As `MixedAgent` draws it."""
+    has_states = preload_share(plan.preload, agents, agent) > 0 and not warmup
+    if number == at == 0 and not has_states:
+        return "store"
+    stream = agent + _MIX_STREAM + (_WARMUP_STREAM if warmup else 0)
+    draws = uniforms(plan.seed, stream, number, 2 * ROUND_OPERATIONS)
+    weights = plan.mix or {}
+    total = sum(weights.values())
+    drawn = float(draws[2 * at])
+    if drawn < weights["store"] / total:
+        return "store"
+    return "retrieve" if drawn < (weights["store"] + weights["retrieve"]) / total else "search"
+
+
+def preload_share(states: int, agents: int, agent: int) -> int:
+    """How many of the states that are there from the start are an agent's."""
+    return states * (agent + 1) // agents - states * agent // agents
 
 
 def _preload(seed: int, agent: int, prefix: str, count: int) -> list[Store]:

@@ -212,8 +212,8 @@ def test_missing_column(tmp_path: Path) -> None:
         writer_in(tmp_path).write(columns)
 
 
-def test_a_refused_file_is_offered_again_under_its_number(tmp_path: Path) -> None:
-    """When the sink fails, the next write has the number and counts of the one that failed."""
+def test_rows_that_were_refused_may_be_offered_again_under_the_next_number(tmp_path: Path) -> None:
+    """What a slow sink writes after all is not written over."""
     local = LocalSink(tmp_path)
     failures = [OSError("no room")]
 
@@ -227,7 +227,7 @@ def test_a_refused_file_is_offered_again_under_its_number(tmp_path: Path) -> Non
         writer.write(ops_columns(4))
     assert (writer.files, writer.rows) == (0, 0)
     writer.write(ops_columns(4))
-    assert [path.name for path in (tmp_path / "ops").iterdir()] == ["cohort-00000-000000.parquet"]
+    assert [path.name for path in (tmp_path / "ops").iterdir()] == ["cohort-00000-000001.parquet"]
 
 
 def test_loadgen_file(tmp_path: Path) -> None:

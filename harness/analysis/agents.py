@@ -82,8 +82,12 @@ def in_flight_max(begin_ns: Times, end_ns: Times) -> int:
     return int(np.cumsum(steps[order]).max())
 
 
-def agent_figures(spans: pa.Table) -> AgentFigures:
+def agent_figures(spans: pa.Table, whole: pa.Table | None = None) -> AgentFigures:
     """Sum up spans of agents.
+
+    Args:
+        spans: of all agents.
+        whole: of those that were not lost, whose durations count; None for all.
 
     Returns:
         ``count``, ``duration_avg_s, duration_min_s, duration_max_s, duration_std_s,
@@ -92,11 +96,12 @@ def agent_figures(spans: pa.Table) -> AgentFigures:
         there are too few (`harness.analysis.latency.fewest_samples`).
     """
     begin_ns, end_ns = spans["begin_ns"].to_numpy(), spans["end_ns"].to_numpy()
-    durations_s = (end_ns - begin_ns) / _NS_PER_S
+    lives = spans if whole is None else whole
+    durations_s = (lives["end_ns"].to_numpy() - lives["begin_ns"].to_numpy()) / _NS_PER_S
     known = durations_s.size > 0
     enough = durations_s.size >= fewest_samples(0.95)
     return {
-        "count": int(durations_s.size),
+        "count": spans.num_rows,
         "duration_avg_s": float(durations_s.mean()) if known else None,
         "duration_min_s": float(durations_s.min()) if known else None,
         "duration_max_s": float(durations_s.max()) if known else None,

@@ -74,7 +74,9 @@ class MeasuredRows:
     """The measured rows of a run; `read_measured` makes it.
 
     Attributes:
-        operations: how many rows.
+        operations: how many rows that agents recorded.
+        in_flight: operations beside these that were in flight at lost agents: they have an
+            outcome, and no time.
         outcomes: rows by outcome.
         attempts_max: the most attempts that one operation took, 0 without rows.
         window: first started to last finished on the driver's wall clock; None without rows.
@@ -86,6 +88,7 @@ class MeasuredRows:
     """
 
     operations: int = 0
+    in_flight: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     attempts_max: int = 0
     window: Window | None = None
@@ -116,15 +119,23 @@ def _codes(table: pa.Table, name: str) -> Codes:
 
 
 def read_measured(
-    batches: Iterable[tuple[FileMetadata, pa.Table]], *, with_lag: bool
+    batches: Iterable[tuple[FileMetadata, pa.Table]],
+    *,
+    with_lag: bool,
+    in_flight: Iterable[tuple[FileMetadata, pa.Table]] = (),
 ) -> MeasuredRows:
     """Read operation files into memory, leaving warm-up out.
 
     Args:
         batches: `harness.rundir_reader.RunReader.operation_batches` of `COLUMNS`.
         with_lag: also keep how much later than due each operation was issued (open loop).
+        in_flight: `harness.rundir_reader.RunReader.in_flight_batches` of `COLUMNS`.
     """
     rows = MeasuredRows()
+    for _, lost in in_flight:
+        measured = lost.filter(pa.array(_codes(lost, "phase") == PHASES.index("measure")))
+        rows.in_flight += measured.num_rows
+        _add_outcomes(rows, measured)
     spans = []
     for metadata, rows_of_file in batches:
         measured = _codes(rows_of_file, "phase") == PHASES.index("measure")

@@ -2,7 +2,8 @@
 
 Invariants
 - Only rows of the ``measure`` phase count, and every one of them does: a failed operation has a
-  response time too, and ``all.count`` is ``operations``.
+  response time too, and ``all.count`` is ``operations``. But for those in flight at agents
+  that were lost: nobody had their answer, so they are in ``operations`` and ``failed`` alone.
 - Every summary of a schema version has the same paths to figures, whatever the run: what was
   not measured is None, so a threshold can be checked before anything runs.
 - Plain Python numbers, None instead of NaN: it is JSON as it stands.
@@ -20,6 +21,13 @@ from harness.analysis.agents import agent_figures
 from harness.analysis.backups import backup_figures, backup_verdicts
 from harness.analysis.latency import latency_figures
 from harness.analysis.limits import Utilisation, what_limited
+from harness.analysis.losses import (
+    agents_lost,
+    kept_agents,
+    losses_of,
+    withheld_limit,
+    withheld_steady,
+)
 from harness.analysis.resources import NODE, cpu_seconds_together, resource_figures
 from harness.analysis.rows import COLUMNS, TIMES, MeasuredRows, read_measured
 from harness.analysis.steady import run_steady
@@ -43,7 +51,11 @@ def summarise(reader: RunReader) -> Summary:
     Holds about 50 bytes an operation while it works.
     """
     open_loop = _plan(reader.run).get("rate") is not None
-    rows = read_measured(reader.operation_batches(COLUMNS), with_lag=open_loop)
+    rows = read_measured(
+        reader.operation_batches(COLUMNS),
+        with_lag=open_loop,
+        in_flight=reader.in_flight_batches(COLUMNS),
+    )
     samples = (reader.nodes(), reader.processes(), reader.loadgen())
     return summarise_rows(
         rows, *samples, run=reader.run, events=reader.events(), damaged_files=reader.damaged_files
@@ -63,20 +75,23 @@ def summarise_rows(
     """Sum up what was read of a run; `summarise` reads it."""
     plan = _plan(run)
     open_loop = plan.get("rate") is not None
+    losses = losses_of(run)
     times = _times(rows)
     resources = resource_figures(nodes, processes, rows.window)
     believed = validity(loadgen, rows.cohort_windows, open_loop=open_loop)
     summary = _counts(rows) | times.pop("response") | times
     summary["batch_ops"] = _batch_figures(rows)
     summary["attempts_max"] = rows.attempts_max
-    summary["agents"] = agent_figures(rows.spans)
+    summary["agents"] = agent_figures(rows.spans, kept_agents(rows.spans, losses))
+    summary["agents"]["lost"] = agents_lost(losses)
+    summary["losses"] = losses
     summary["resources"] = resources
     summary["cpu_us_per_operation"] = _cpu_per_operation(rows.operations, resources)
     summary["efficiency"] = _efficiency(summary, resources)
     summary["schedule"] = _schedule(rows, plan.get("rate"), believed)
-    limit = what_limited(_utilisation(rows, summary, plan))
+    limit = withheld_limit() if losses else what_limited(_utilisation(rows, summary, plan))
     summary["limit"] = {"kind": limit.kind, "sentence": limit.sentence}
-    summary["steady"] = run_steady(rows)
+    summary["steady"] = withheld_steady() if losses else run_steady(rows)
     summary["verdicts"] = verdicts(
         believed,
         limit,
@@ -84,11 +99,17 @@ def summarise_rows(
         steady=summary["steady"],
         status=run.get("status"),
         damaged_files=damaged_files,
+        losses=losses,
+        agents=_count(run.get("agents")),
     )
     summary["backups"] = backup_figures(events)
     summary["verdicts"] += backup_verdicts(summary["backups"])
     summary["verdicts"].sort(key=lambda one: VERDICTS.index(one["verdict"]))
     return summary
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _plan(run: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -102,10 +123,11 @@ def _counts(rows: MeasuredRows) -> Summary:
     outcomes = {name: rows.outcomes[name] for name in OUTCOMES}
     failed = sum(count for name, count in outcomes.items() if name not in SUCCESSES)
     duration_s = rows.elapsed.duration_s
-    succeeded = rows.operations - failed
+    operations = rows.operations + rows.in_flight
+    succeeded = operations - failed
     return {
         "schema_version": SCHEMA_VERSION,
-        "operations": rows.operations,
+        "operations": operations,
         "failed": failed,
         "outcomes": outcomes,
         "duration_s": duration_s,

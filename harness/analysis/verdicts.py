@@ -7,9 +7,11 @@ before the figures), ``ok``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from harness.analysis.limits import Limit
+from harness.analysis.losses import losses_sentence
 from harness.analysis.steady import Steady
 from harness.analysis.validity import Validity
 from harness.schema import SUCCESSES
@@ -29,6 +31,8 @@ def verdicts(
     steady: Steady,
     status: str | None,
     damaged_files: int,
+    losses: Sequence[Mapping[str, Any]] = (),
+    agents: int | None = None,
 ) -> list[Verdict]:
     """Judge a run.
 
@@ -39,14 +43,17 @@ def verdicts(
         steady: whether the run settled.
         status: of ``run.json``; None or ``running`` when the run has not ended.
         damaged_files: files of the run directory that could not be read whole.
+        losses: cohorts that were lost (`harness.analysis.losses.losses_of`).
+        agents: of the run, where known.
 
     Returns:
         One verdict for each of validity, completion, failures, limit, steady and damaged_files,
-        the most serious first.
+        and one for lost agents if there are any, the most serious first.
     """
     found = [
         _validity(believed),
-        _completion(status),
+        _completion(status, losses),
+        *_losses(losses, agents),
         _failures(outcomes),
         _limit(limit),
         _steady(steady),
@@ -69,14 +76,25 @@ def _validity(believed: Validity) -> Verdict:
     return _verdict("validity", "ok", sentence)
 
 
-def _completion(status: str | None) -> Verdict:
+def _completion(status: str | None, losses: Sequence[Mapping[str, Any]]) -> Verdict:
     if status == "interrupted":
         sentence = "The run was interrupted: the figures are of what was measured until then."
         return _verdict("completion", "warning", sentence)
+    if status == "failed" and losses:
+        sentence = "The run failed: agents were lost, and it went on without them."
+        return _verdict("completion", "failed", sentence)
     if status == "failed":
         sentence = "The run failed before its end: the figures are of what was measured until then."
         return _verdict("completion", "failed", sentence)
     return _verdict("completion", "ok", "Nothing cut the run short.")
+
+
+def _losses(losses: Sequence[Mapping[str, Any]], agents: int | None) -> list[Verdict]:
+    """Agents that a fault of the plan took are what was asked for; still, figures are withheld."""
+    if not losses:
+        return []
+    verdict = "warning" if all(loss["expected"] for loss in losses) else "failed"
+    return [_verdict("losses", verdict, losses_sentence(losses, agents))]
 
 
 def _failures(outcomes: Mapping[str, int]) -> Verdict:

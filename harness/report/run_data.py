@@ -132,7 +132,11 @@ def read_run(path: Path) -> RunData:
     reader = open_run(path)
     finished = _Finished()
     open_loop = number(group(reader.run, "plan"), "rate") is not None
-    rows = read_measured(finished.watch(reader.operation_batches(COLUMNS)), with_lag=open_loop)
+    rows = read_measured(
+        finished.watch(reader.operation_batches(COLUMNS)),
+        with_lag=open_loop,
+        in_flight=reader.in_flight_batches(COLUMNS),
+    )
     nodes, processes = reader.nodes(), reader.processes()
     agent_ids, events = reader.agents(), _events(reader)
     summary = _summary(reader)
@@ -216,7 +220,8 @@ def _safe_run(run: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("rate", "think_time_s"):
         plan[name] = number(plan, name)
     status = run.get("status")
-    return {"plan": plan, "status": status if isinstance(status, str) else None}
+    safe: dict[str, Any] = {"plan": plan, "status": status if isinstance(status, str) else None}
+    return safe | {name: run[name] for name in ("losses", "agents") if name in run}
 
 
 def is_run(path: Path) -> bool:

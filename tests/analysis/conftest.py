@@ -130,6 +130,7 @@ class RunInMemory:
     process_rows: Sequence[Mapping[str, Any]] = ()
     loadgen_rows: Sequence[Mapping[str, Any]] = ()
     damaged_files: int = 0
+    lost_files: Sequence[tuple[FileMetadata, pa.Table]] = ()
 
     def events(self) -> list[dict[str, Any]]:
         return []
@@ -138,6 +139,12 @@ class RunInMemory:
         self, columns: Sequence[str] | None = None
     ) -> Iterator[tuple[FileMetadata, pa.Table]]:
         for metadata, table in self.files:
+            yield metadata, table if columns is None else table.select(list(columns))
+
+    def in_flight_batches(
+        self, columns: Sequence[str] | None = None
+    ) -> Iterator[tuple[FileMetadata, pa.Table]]:
+        for metadata, table in self.lost_files:
             yield metadata, table if columns is None else table.select(list(columns))
 
     def nodes(self) -> pa.Table:

@@ -211,6 +211,64 @@ def test_a_control_actor_that_dies_ends_the_agents_and_keeps_their_rows(
     assert reader(directory).operations().num_rows == result.operations > 0
 
 
+def test_a_control_actor_that_does_not_answer_ends_the_agents(
+    session: Session, directory: RunDirectory, monkeypatch: pytest.MonkeyPatch
+):
+    """Cut off from the driver, agents go on for a bound and no longer; their rows are written."""
+    monkeypatch.setattr(cohort, "REPORT_TIMEOUT_S", 0.05)
+    answered = Control.report
+
+    async def never(control: Control, data: bytes) -> bool:
+        if control._operations_of[2]:
+            await asyncio.Event().wait()
+        return await answered(control, data)
+
+    monkeypatch.setattr(Control, "report", never)
+    result = ran(RunPlan(agents=4, duration_s=600.0), directory, Handle(directory.path))
+    assert result.lived_s < 500
+    assert "the driver's node did not answer for 0.05 s" in (result.error or "")
+    assert reader(directory).operations().num_rows == result.operations > 0
+
+
+def test_a_cohort_that_closes_gives_signs_of_life(
+    session: Session, directory: RunDirectory, monkeypatch: pytest.MonkeyPatch
+):
+    """While what is in flight is waited for, and rows are written, the driver hears of it."""
+    monkeypatch.setattr(cohort, "ALIVE_INTERVAL_S", 0.01)
+    heard: list[int] = []
+    enough = asyncio.Event()
+
+    async def alive(_control: Control, number: int) -> None:
+        heard.append(number)
+        if len(heard) == 3:
+            enough.set()
+
+    async def close() -> None:
+        await asyncio.wait_for(enough.wait(), 60)
+
+    monkeypatch.setattr(Control, "alive", alive)
+    monkeypatch.setattr(session, "close", close)
+    result = ran(RunPlan(agents=2, rounds=1), directory, Handle(directory.path))
+    assert result.error is None
+    assert heard[:3] == [2, 2, 2]
+
+
+def test_a_report_says_when_it_was_made_on_the_clock_of_the_rows(
+    session: Session, directory: RunDirectory
+):
+    """So that what was recorded can be compared with the last sign of life."""
+    handle = Handle(directory.path)
+    ran(RunPlan(agents=2, rounds=3), directory, handle)
+    [metadata] = {
+        one.start_wall_ns: one for one, _ in reader(directory).operation_batches()
+    }.values()
+    last = handle.reports[-1]
+    assert last.start_wall_ns == metadata.start_wall_ns
+    assert last.start_monotonic_ns == metadata.start_monotonic_ns
+    finished = reader(directory).operations(["finished_ns"])["finished_ns"].to_pylist()
+    assert handle.reports[0].at_ns < max(finished) <= last.at_ns
+
+
 def test_an_agent_that_breaks_ends_alone(session: Session, directory: RunDirectory):
     """An exception ends the agent that met it, is counted and named; the others go on."""
     session.fails = ValueError

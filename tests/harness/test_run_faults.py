@@ -101,11 +101,21 @@ def test_a_cohort_that_is_killed_fails_the_run_and_costs_no_other_its_rows(drive
     assert problem == f"cohort {died} died: its process was killed or crashed"
     assert run.stderr.splitlines()[-1] == f"harness: {problem}"
     assert json.loads(run.stdout) == run.document("summary.json")
-    assert verdict(run, "completion") == "failed"
+    assert verdict(run, "completion") == verdict(run, "losses") == "failed"
+    summary = run.document("summary.json")
+    [loss] = summary["losses"]
+    assert (loss["cohort"], loss["agents"], summary["agents"]["lost"]) == (died, 4, 4)
+    assert loss["in_flight_rows"] == summary["outcomes"]["unavailable"] == summary["failed"] == 4
+    assert summary["steady"]["settled"] is None
     counts = {number: rows.num_rows for number, rows in rows_of_agents(run.out).items()}
     whole = range(4 * kept["cohort"], 4 * kept["cohort"] + 4)
     assert [counts[number] for number in whole] == [150 * 18] * 4
-    assert set(counts) - set(whole), "what the killed cohort had written is kept"
+    assert all(counts[number] > 1 for number in set(range(8)) - set(whole)), "what it had written"
+    reader = open_run(run.out)
+    in_flight = [rows for _, rows in reader.in_flight_batches()]
+    assert [set(rows["agent"].to_pylist()) for rows in in_flight] == [set(range(8)) - set(whole)]
+    [lost_event] = [one for one in reader.events() if one["kind"] == "lost"]
+    assert lost_event["what"] == f"cohort {died}"
 
 
 def test_a_control_actor_that_is_killed_fails_the_run_with_what_it_saw(drive: Any):
