@@ -25,6 +25,7 @@ import uvloop
 
 from harness.agent import Counters, RunClock, live
 from harness.agent_threads import AgentThreads, SharedRecorder, sleep_on_thread
+from harness.answer_checks import AnswerCounts, CheckedSession, own_prefixes
 from harness.control import CohortReady, CohortReport
 from harness.errors import RunFailedError
 from harness.plan import RunPlan
@@ -119,6 +120,7 @@ class _Cohort:
         self._wall_ns = self._origin_ns = 0
         self._error: str | None = None
         self._threads: AgentThreads | None = None
+        self._answers = AnswerCounts()
 
     async def run(self) -> CohortResult:
         spec, plan = self._spec, self._plan
@@ -128,6 +130,8 @@ class _Cohort:
         target = load_target(plan.target)
         connection: bytes = await self._control.connection.remote()
         session = await target.connect(plan, connection, spec.cohort)
+        if plan.audit:
+            session = self._checked(session, workloads)
         await self._preload(workloads, session)
         if target.agents_are_threads:
             self._threads = AgentThreads(len(workloads))
@@ -178,6 +182,17 @@ class _Cohort:
         while True:
             await asyncio.sleep(ALIVE_INTERVAL_S)
             await self._control.alive.remote(self._spec.cohort)
+
+    def _checked(self, session: Session, workloads: list[WorkloadAgent]) -> Session:
+        """The session with its answers checked as they come."""
+        generated = self._spec.replay is None
+        agents = [
+            (workload.agent_id, own_prefixes(number) if generated else ())
+            for number, workload in enumerate(workloads, self._spec.first)
+        ]
+        checked = CheckedSession(session, agents)
+        self._answers = checked.counts
+        return checked
 
     async def _preload(self, workloads: list[WorkloadAgent], session: Session) -> None:
         """Store what is to be there before the start, much of it at once."""
@@ -289,6 +304,7 @@ class _Cohort:
             at_ns=time.perf_counter_ns() - self._origin_ns,
             start_wall_ns=self._wall_ns,
             start_monotonic_ns=self._origin_ns,
+            answers=self._answers,
         )
         answer = self._control.report.remote(msgspec.msgpack.encode(report))
         try:

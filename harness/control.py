@@ -22,6 +22,7 @@ from typing import Any
 
 import msgspec
 
+from harness.answer_checks import AnswerCounts
 from harness.sinks import LocalSink
 
 __all__ = [
@@ -61,6 +62,7 @@ class CohortReport(msgspec.Struct, frozen=True):
     at_ns: int = 0
     start_wall_ns: int = 0
     start_monotonic_ns: int = 0
+    answers: AnswerCounts = msgspec.field(default_factory=AnswerCounts)
 
 
 class LastSeen(msgspec.Struct, frozen=True):
@@ -89,6 +91,7 @@ class Snapshot(msgspec.Struct):
     retries: int
     latencies: dict[int, int]
     silent_s: dict[int, float] = {}
+    answers: AnswerCounts = msgspec.field(default_factory=AnswerCounts)
 
 
 class Control:
@@ -175,6 +178,9 @@ class Control:
         latencies, self._latencies = self._latencies, {}
         reports = self._reports.values()
         now_s = monotonic()
+        answers = AnswerCounts()
+        for report in reports:  # of a cohort that was lost, what it said last
+            answers.add(report.answers)
         return msgspec.msgpack.encode(
             Snapshot(
                 ready=self._ready,
@@ -189,6 +195,7 @@ class Control:
                     for cohort, heard_s in self._heard_s.items()
                     if now_s - heard_s >= SILENT_FROM_S
                 },
+                answers=answers,
             )
         )
 

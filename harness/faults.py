@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from harness.errors import UsageError
 
@@ -27,7 +27,6 @@ __all__ = [
     "check_local",
     "check_numbers",
     "check_places",
-    "explains_loss",
     "parse_fault",
     "parse_faults",
 ]
@@ -207,33 +206,6 @@ def check_local(faults: Sequence[Fault]) -> None:
                 f"{_shown(fault.text)}: a run on this machine alone is on the driver's own node, "
                 "which is never taken down; name a shard or a cohort, or a cluster with --address",
             )
-
-
-def explains_loss(
-    events: Sequence[Mapping[str, Any]], *, cohort: int, node_id: str | None = None
-) -> bool:
-    """Whether a fault that was injected is why a cohort was lost.
-
-    It is when the cohort itself was killed, or its node was killed or stalled: a node that does
-    not answer for long is taken for dead by Ray.
-
-    Args:
-        events: the faults' events, of ``events.jsonl`` or from `FaultInjection.events`.
-        cohort: that was lost.
-        node_id: where it ran, if that is known.
-    """
-    for event in events:
-        if event.get("kind", "fault") != "fault" or not event.get("done"):
-            continue
-        if event.get("what") == "node" and node_id is not None:
-            if event.get("node_id") == node_id:
-                return True
-        elif event.get("action") == "kill" and (event.get("of"), event.get("number")) == (
-            "cohort",
-            cohort,
-        ):
-            return True
-    return False
 
 
 def _what(words: list[str], shown: str) -> tuple[str, str, int]:

@@ -82,6 +82,7 @@ class RunPlan:
         record: write a row for each operation, and samples.
         sample_interval_s: between resource samples.
         deadline_s: after which an operation fails.
+        audit: read every acknowledged write back at the end, and check answers meanwhile.
         faults: that are injected while it runs; see `harness.faults`.
         backup: where backups of the store go while it is measured, a folder or a URI; None takes
             none.
@@ -119,6 +120,7 @@ class RunPlan:
     record: bool = True
     sample_interval_s: float = 0.2
     deadline_s: float = 30.0
+    audit: bool = False
     faults: tuple[str, ...] = ()
     backup: str | None = None
     backup_interval_s: float | None = None
@@ -131,6 +133,7 @@ class RunPlan:
             object.__setattr__(self, "rounds", DEFAULT_ROUNDS)
         _check_ranges(self)
         _check_together(self)
+        _check_faults(self)
 
     @property
     def open_loop(self) -> bool:
@@ -163,7 +166,7 @@ _NUMBERS = (
     "deadline_s",
     "backup_interval_s",
 )
-_FLAGS = ("pipelining", "keep_data", "record", "whole_rounds")
+_FLAGS = ("pipelining", "keep_data", "record", "whole_rounds", "audit")
 _OPTIONAL = frozenset(
     {
         *("agents", "rounds", "duration_s", "mix", "rate", "trace", "shards"),
@@ -291,14 +294,16 @@ def _check_together(plan: RunPlan) -> None:
         raise UsageError("--preload", "contradicts --trace: a trace has its own states")
     if plan.mix is not None and plan.trace is not None:
         raise UsageError("--mix", "contradicts --trace: a trace is replayed in its own order")
-    if plan.faults:
-        _check_faults(plan)
     if plan.duration_s is not None and plan.ramp_s > plan.duration_s + plan.warmup_s:
         raise UsageError("--ramp", "is longer than the run; the last agents would never start")
 
 
 def _check_faults(plan: RunPlan) -> None:
-    if not plan.record:
+    if plan.audit and not plan.record:
+        raise UsageError(
+            "--audit", "contradicts --record off: what was acknowledged is known from the rows"
+        )
+    if plan.faults and not plan.record:
         raise UsageError(
             "--fault", "contradicts --record off: what a fault did is known from what is recorded"
         )

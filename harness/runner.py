@@ -67,6 +67,10 @@ def prepare(plan: RunPlan) -> PreparedRun:
         UsageError: the trace, the target, the data folder or the address is wrong.
     """
     target = load_target(plan.target)
+    if plan.audit and not getattr(target, "auditable", False):
+        raise UsageError(
+            "--audit", f"{plan.target} cannot be read back; --target memory_core or embedded can"
+        )
     trace = None
     if plan.trace is not None:
         trace = load_trace(Path(plan.trace))
@@ -150,6 +154,8 @@ def _judged(summary: Summary) -> Status:
     """The status of a run that came to its end: INVALID, or failed if nothing succeeded."""
     if any(one["verdict"] == "invalid" for one in summary["verdicts"]):
         return "invalid"
+    if summary["audit"]["verdict"] == "failed":
+        return "failed"
     return "failed" if summary["operations"] <= summary["failed"] else "complete"
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from harness.audit_run import RunAudit
 from harness.cohort import CohortSpec
 from harness.errors import RunFailedError
 from harness.fault_injection import FaultInjection
@@ -31,6 +32,7 @@ from harness.ray_session import RaySession
 from harness.report.live import View
 from harness.run_backups import LAST_BACKUP_S, RunBackups
 from harness.rundir import RunDirectory, Status
+from harness.rundir_reader import open_run
 from harness.samplers import Samplers
 from harness.targets.base import Placement, Prepared, Target, WatchedProcess
 from harness.topology import cohort_documents
@@ -124,9 +126,7 @@ class Steps:
         target, agents = self._prepared.target, self._prepared.agents
         places = places_of(plan, agents, target, session.nodes, session.node_id)
         ranges = places.ranges
-        faults = parse_faults(plan.faults)
-        check_places(faults, places.shards, places.cohorts, session.node_id)
-        injection = FaultInjection(faults, session.node_id, directory, target.processes)
+        injection = self._injection(places, session)
         self._phase("starting")
         controller = Controller(session, directory.path)
         samplers = None
@@ -156,6 +156,7 @@ class Steps:
             watch = self._watch(session, controller, ranges)
             status = self._measure(controller, cohorts, samplers, refresh, injection, nodes, watch)
             self._end(cohorts, samplers, nodes)
+            self._audit(session, controller, cohorts, ready, places)
             return status
         finally:
             for one in (injection, self._backups, refresh, nodes):
@@ -163,6 +164,46 @@ class Steps:
             if cohorts is not None:
                 cohorts.cancel()
             self._prepared.target.destroy()
+
+    def _injection(self, places: Places, session: RaySession) -> FaultInjection:
+        """What injects the plan's faults. Raises UsageError for one that hits nothing there is."""
+        faults, refresh = parse_faults(self.plan.faults), self._prepared.target.processes
+        check_places(faults, places.shards, places.cohorts, session.node_id)
+        return FaultInjection(faults, session.node_id, self._directory, refresh)
+
+    def _audit(
+        self,
+        session: RaySession,
+        controller: Controller,
+        cohorts: Cohorts,
+        ready: Prepared,
+        places: Places,
+    ) -> None:
+        """Read back what was acknowledged, if asked to; ``run.json`` says what was found."""
+        if not self.plan.audit or self._stop.requested:
+            return
+        self._phase("auditing")
+        well = {one.cohort for one in cohorts.results if one.error is None}
+        prepared = self._prepared
+        audit = RunAudit(
+            self.plan,
+            prepared.agents,
+            prepared.target,
+            prepared.trace,
+            ranges=places.ranges,
+            nodes=places.cohorts,
+            cores=session.cpus,
+        )
+        found = audit.carry_out(
+            open_run(self._directory.path),
+            ready.connection,
+            len(places.shards),
+            lost=set(range(len(places.ranges))) - well,
+            lived_s=self.measured_s + self.plan.warmup_s,
+            answers=controller.snapshot().answers,
+            stopped=lambda: self._stop.requested,
+        )
+        self._directory.write_run({"audit": found})
 
     def _end(self, cohorts: Cohorts, samplers: Samplers | None, nodes: NodeWatch) -> None:
         self._phase("ending")

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from harness.analysis.agents import agent_figures
+from harness.analysis.audited import audit_figures, audit_verdicts
 from harness.analysis.backups import backup_figures, backup_verdicts
 from harness.analysis.latency import latency_figures
 from harness.analysis.limits import Utilisation, what_limited
@@ -92,6 +93,7 @@ def summarise_rows(
     limit = withheld_limit() if losses else what_limited(_utilisation(rows, summary, plan))
     summary["limit"] = {"kind": limit.kind, "sentence": limit.sentence}
     summary["steady"] = withheld_steady() if losses else run_steady(rows)
+    summary["audit"] = audit_figures(run)
     summary["verdicts"] = verdicts(
         believed,
         limit,
@@ -104,6 +106,7 @@ def summarise_rows(
     )
     summary["backups"] = backup_figures(events)
     summary["verdicts"] += backup_verdicts(summary["backups"])
+    summary["verdicts"] += audit_verdicts(summary["audit"])
     summary["verdicts"].sort(key=lambda one: VERDICTS.index(one["verdict"]))
     return summary
 

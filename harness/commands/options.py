@@ -85,6 +85,12 @@ FAULT_OPTIONS: list[Callable[[Any], Any]] = [
         help="Break something while the run goes on: 'at 20s kill shard 1', 'at 10s for 5s stall "
         "shard 0', 'at 30s kill node of shard 0'. May be given several times.",
     ),
+    click.option(
+        "--audit",
+        is_flag=True,
+        default=None,
+        help="Check answers, and read every acknowledged write back at the end.",
+    ),
 ]
 BACKUP_OPTIONS: list[Callable[[Any], Any]] = [
     click.option(

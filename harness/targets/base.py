@@ -107,6 +107,8 @@ class Target(Protocol):
         name: as ``--target`` names it.
         description: in a line.
         in_process: the store works in the cohorts' own processes.
+        auditable: whether a session answers what an audit asks (`harness.audit.AuditSession`);
+            a target that lacks the attribute does not.
         agents_are_threads: agents are threads of one process, and what a session's `submit`
             gives never suspends; otherwise they are coroutines.
     """
@@ -128,7 +130,7 @@ class Target(Protocol):
         """In the driver: what serves now, for a store that may have been started again."""
 
     async def connect(self, plan: RunPlan, connection: bytes, cohort: int) -> Session:
-        """In a cohort: open a session."""
+        """In a cohort: open a session; ``cohort`` is -1 for one that audits a shared store."""
 
     def destroy(self) -> None:
         """In the driver: end what was started; nothing is left. Safe to call at any moment."""

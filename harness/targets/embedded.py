@@ -37,6 +37,7 @@ class EmbeddedTarget:
     description = "our store in the agents' own processes, no actors for it"
     in_process = True
     agents_are_threads = False
+    auditable = True
 
     def prepare(self, plan: RunPlan, placement: Placement) -> Prepared:
         """Nothing to start; cohorts open their stores themselves."""

@@ -17,6 +17,7 @@ class MemoryCoreTarget(ShardedTarget):
 
     name = "memory_core"
     description = "our store, shards hosted as Ray actors (the default)"
+    auditable = True
 
     def actor_class(self) -> type[Any]:
         """The store's own actor."""

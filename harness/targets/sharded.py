@@ -15,8 +15,9 @@ from harness.targets.base import Placement, Prepared, WatchedProcess
 from memory_core import MemoryConfig
 from memory_core.client import Answer, MemoryClient
 from memory_core.errors import BadInputError, MemoryCoreError
-from memory_core.operations import Retrieve, Search, Store
+from memory_core.operations import Operation
 from memory_core.placement import RayTransport, Shards, start_shards
+from memory_core.results import Result
 
 __all__ = ["ClientSession", "ShardedTarget"]
 
@@ -37,9 +38,13 @@ class ClientSession:
         """Batches that were sent again so far."""
         return self._client.retries
 
-    def submit(self, operation: Store | Retrieve | Search) -> Awaitable[Answer]:
+    def submit(self, operation: Operation) -> Awaitable[Answer]:
         """See `harness.targets.base.Session`."""
         return self._client.submit(operation)
+
+    async def call(self, operation: Operation) -> Result:
+        """Put an operation that is of no agent to all shards. Raises BadInputError."""
+        return await self._client.call(operation)
 
     async def close(self) -> None:
         """Wait for what is in flight."""

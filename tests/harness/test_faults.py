@@ -11,11 +11,9 @@ import pytest
 from harness.errors import UsageError
 from harness.faults import (
     FAULTS_MAX,
-    Fault,
     check_local,
     check_numbers,
     check_places,
-    explains_loss,
     parse_fault,
     parse_faults,
 )
@@ -163,28 +161,3 @@ def test_faults_are_part_of_a_plan_and_of_its_file(tmp_path: Path):
     for key in ("fault", "faults"):
         (tmp_path / "plan.toml").write_text(f"rounds = 1\n{key} = {json.dumps(texts)}\n")
         assert load_plan(tmp_path / "plan.toml", {}) == plan
-
-
-def event(text: str, *, done: bool = True, node_id: str = "n") -> dict[str, Any]:
-    fault: Fault = parse_fault(text)
-    parts = {"action": fault.action, "what": fault.what, "of": fault.of, "number": fault.number}
-    return {"kind": "fault", "done": done, "node_id": node_id, **parts}
-
-
-@pytest.mark.parametrize(
-    ("one", "explained"),
-    [
-        (event("at 1s kill cohort 1"), True),
-        (event("at 1s kill cohort 1", done=False), False),
-        (event("at 1s kill cohort 2"), False),
-        (event("at 1s for 1s stall cohort 1"), False),
-        (event("at 1s kill shard 1"), False),
-        (event("at 1s kill node of shard 0"), True),
-        (event("at 1s for 20s stall node of cohort 0"), True),
-        (event("at 1s kill node of shard 0", node_id="other"), False),
-        ({"kind": "phase", "phase": "measuring"}, False),
-    ],
-)
-def test_a_lost_cohort_is_explained_by_the_fault_that_took_it(one: Any, explained: bool):
-    """By its own kill or its node's fault, if that was done; by no other."""
-    assert explains_loss([one], cohort=1, node_id="n") is explained

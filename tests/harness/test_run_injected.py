@@ -44,10 +44,10 @@ def faults(run: Driven) -> list[dict[str, Any]]:
 
 
 def test_shards_are_killed_and_stalled_as_the_plan_says(drive: Any):
-    """Each fault is an event with its time; the run goes on, and no operation fails."""
+    """Each fault is an event with its time; the run goes on, nothing fails, nothing is lost."""
     texts = ("at 0s kill shard 1", "at 500ms for 500ms stall shard 0")
     run = drive(
-        *("--agents", 8, "--duration", 5, "--shards", 2),
+        *("--agents", 8, "--duration", 5, "--shards", 2, "--audit"),
         *(word for text in texts for word in ("--fault", text)),
     )
     assert run.wait() == 0, run.stderr
@@ -63,6 +63,24 @@ def test_shards_are_killed_and_stalled_as_the_plan_says(drive: Any):
     summary = run.document("summary.json")
     assert summary["failed"] == 0
     assert summary["attempts_max"] >= 2
+    audit = summary["audit"]
+    assert audit["verdict"] == "passed"
+    assert audit["acknowledged"] == audit["verified"] == summary["store"]["count"] > 0
+    assert audit["answers_checked"] == summary["retrieve"]["count"] + summary["search"]["count"]
+
+
+def test_a_cohort_that_is_killed_has_lost_nothing_that_its_rows_acknowledge(drive: Any):
+    """Its own store is opened after it and has every write of its rows, and maybe a few more."""
+    run = drive(
+        *("--agents", 4, "--agents-per-task", 2, "--duration", 5, "--target", "embedded"),
+        *("--audit", "--fault", "at 2s kill cohort 1"),
+    )
+    run.wait()
+    (event,) = faults(run)
+    assert event["done"], event
+    audit = run.document("summary.json")["audit"]
+    assert audit["verdict"] == "passed", audit
+    assert audit["acknowledged"] == audit["verified"] > 0
 
 
 def test_a_driver_that_is_killed_leaves_nothing_stopped(drive: Any):

@@ -102,3 +102,13 @@ def test_a_fault_that_hits_nothing_is_refused_before_the_start(
     with pytest.raises(UsageError, match=r"^--fault: ") as caught:
         runner.prepare(RunPlan(agents=2, faults=(text,), **fields))
     assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "target", ["noop", "threads", "tests.benchmarks.odd_targets:LeakingTarget"]
+)
+def test_a_target_that_cannot_be_audited_is_refused(target: str):
+    """The sentence names the ones that can, or the target is one of theirs."""
+    plan = RunPlan(agents=2, target=target, audit=True)
+    with pytest.raises(UsageError, match=r"^--audit: .* cannot be read back; --target memory_core"):
+        runner.prepare(plan)
