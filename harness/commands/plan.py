@@ -79,6 +79,11 @@ _NODE_OPTIONS = [
     show_default=True,
     help="How fast a core is, of those that were measured.",
 )
+@click.option(
+    "--shards-per-task",
+    type=click.IntRange(1, 1_000_000),
+    help="What if agents were dealt out to tasks so that those of one need so few shards?  [all]",
+)
 @with_options(_NODE_OPTIONS)
 @click.option(
     "--keep", type=click.Path(path_type=Path), help="Keep what was read of the runs in this file."
@@ -152,6 +157,7 @@ def _question(asked: dict[str, Any]) -> Question:
             network_bytes_s=parse_bytes(asked["agent_node_network"], "--agent-node-network"),
         ),
         core_speed_ratio=speed,
+        shards_per_cohort=asked["shards_per_task"],
         seed=asked["seed"],
     )
 

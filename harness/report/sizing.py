@@ -82,7 +82,7 @@ def _sizes(plan: ClusterPlan) -> Grid:
         ("network", network or figures.UNKNOWN, "", "between agents and shards"),
         ("memory nodes", figures.count(plan.memory_nodes.count), "", _why(plan.memory_nodes)),
         ("agent nodes", figures.count(plan.agent_nodes.count), "", _why(plan.agent_nodes)),
-        ("batch", f"{processes.batch_ops:.3g}", "", "operations, in a lane"),
+        ("batch", figures.digits(processes.batch_ops), "", "operations, in a lane"),
         ("p50", figures.time(plan.p50_ms), "", "predicted, of the response time"),
         ("p99", figures.time(plan.p99_ms), "", "predicted, by a simulation"),
     ]

@@ -49,6 +49,7 @@ class Layout:
         agents: in the closed loop; None in the open one.
         think_time_s: an agent's pause after each operation, exponential; 0 is none.
         rate_ops_s: of the Poisson stream; None in the closed loop.
+        shards_per_cohort: that the agents of a cohort need, of a slice; None is all.
         mix: by type, the weights of its operations, in the order of `OPERATIONS`.
         warmup_s: that does not count.
         duration_s: that does.
@@ -60,6 +61,7 @@ class Layout:
     agents: int | None = None
     think_time_s: float = 0.0
     rate_ops_s: float | None = None
+    shards_per_cohort: int | None = None
     mix: Sequence[float] = (10.0, 5.0, 3.0)
     warmup_s: float = 1.0
     duration_s: float = 5.0

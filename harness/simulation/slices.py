@@ -54,7 +54,9 @@ def simulate_slice(layout: Layout, times: BatchTimes) -> Outcome:
     population = Population(events, replace(layout, rate_ops_s=rate_ops_s), tally)
     shard = Shard(events, times)
     field = _Field(events, random.Random(layout.seed + 1), layout.rate_ops_s / layout.cohorts)
-    cohorts = [_FieldCohort(events, times, population, field) for _ in range(layout.cohorts)]
+    reaching = min(layout.shards_per_cohort or layout.shards, layout.shards) / layout.shards
+    lanes = max(1, round(layout.cohorts * reaching))
+    cohorts = [_FieldCohort(events, times, population, field) for _ in range(lanes)]
     population.start([Lane(cohort, shard) for cohort in cohorts])
     events.run(layout.warmup_s)
     before_s = shard.busy_s

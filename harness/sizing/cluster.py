@@ -45,12 +45,14 @@ class Wish:
         rate_ops_s: of all of them together.
         core_speed_ratio: how fast its cores are, of those that were measured.
         growth: by type, what larger stores multiply service time by.
+        shards_per_cohort: that the agents of a cohort need; None is all.
     """
 
     agents: int
     rate_ops_s: float
     core_speed_ratio: float
     growth: Mapping[str, float]
+    shards_per_cohort: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,16 +99,22 @@ class Nodes:
     binding: str
 
 
-def processes_for(wish: Wish, demands: Demands, busy_ratio_max: float) -> Processes:
-    """The fewest shards and cohorts of which none is busier than it may be."""
+def processes_for(
+    wish: Wish, demands: Demands, busy_ratio_max: float, *, given_shards: int | None = None
+) -> Processes:
+    """The fewest shards and cohorts of which none is busier than it may be.
+
+    With ``given_shards`` only cohorts are counted, however busy the shards are.
+    """
     shard_cpu = _grown(demands, wish)
     cohort_cpu = _at_speed(demands.cohort_cpu, wish.core_speed_ratio)
     least_cohorts = max(1, math.ceil(wish.agents / AGENTS_A_COHORT_MAX))
     batch_ops = _MAX_BATCH_OPS
-    shards = cohorts = 0
+    shards, cohorts = given_shards or 0, 0
     for _ in range(_ROUNDS):
         before = shards, cohorts
-        shards = max(shards, _servers(wish.rate_ops_s, shard_cpu, batch_ops, busy_ratio_max))
+        if given_shards is None:
+            shards = max(shards, _servers(wish.rate_ops_s, shard_cpu, batch_ops, busy_ratio_max))
         cohorts = max(cohorts, _servers(wish.rate_ops_s, cohort_cpu, batch_ops, busy_ratio_max))
         cohorts = max(cohorts, least_cohorts)
         batch_ops = lane_batch_ops(wish, demands, shards, cohorts)
@@ -131,7 +139,8 @@ def processes_at(wish: Wish, demands: Demands, shards: int, cohorts: int) -> Pro
 
 def lane_batch_ops(wish: Wish, demands: Demands, shards: int, cohorts: int) -> float:
     """The operations that gather while a batch is under way, nobody else being in its way."""
-    rate_s = wish.rate_ops_s / (shards * cohorts)
+    lanes = min(wish.shards_per_cohort or shards, shards) * cohorts
+    rate_s = wish.rate_ops_s / max(lanes, shards)  # no shard is without a lane
     batch_ops = 1.0
     for _ in range(_ROUNDS):
         cycle_s = _cycle_s(demands, wish, batch_ops)

@@ -18,7 +18,7 @@ from harness.sizing.cluster import (
 from harness.sizing.demands import fit_demands
 from harness.sizing.evidence import Evidence, RunEvidence
 from harness.sizing.prediction import fitting_size, ranges
-from harness.sizing.remarks import assumptions, extrapolations, unknowns
+from harness.sizing.remarks import assumptions, dealt_out, extrapolations, unknowns
 from harness.sizing.storage import Growth, Range, bytes_per_memory, growth_of
 
 __all__ = [
@@ -51,6 +51,7 @@ class Question:
         memory_node: a machine of shards.
         agent_node: a machine of agents.
         core_speed_ratio: how fast a core is, of those that were measured.
+        shards_per_cohort: that the agents of a cohort need; None is all, as it is now.
         seed: of the simulation and of the bootstrap.
     """
 
@@ -61,6 +62,7 @@ class Question:
     memory_node: Node
     agent_node: Node
     core_speed_ratio: float = 1.0
+    shards_per_cohort: int | None = None
     seed: int = 1
 
 
@@ -132,6 +134,7 @@ def plan_cluster(question: Question, evidence: Evidence) -> ClusterPlan:
             rate_ops_s=rate_per_agent * question.agents,
             core_speed_ratio=question.core_speed_ratio,
             growth=_growth(question, evidence, shards).factors,
+            shards_per_cohort=question.shards_per_cohort,
         )
 
     fitting = fitting_size(wish, demands, question.target_p99_s, seed=question.seed)
@@ -161,9 +164,10 @@ def plan_cluster(question: Question, evidence: Evidence) -> ClusterPlan:
         cpu_by_type_us={name: each * 1e6 for name, each in demands.by_type().items()},
         call_us=(demands.shard_cpu.call * 1e6, demands.cohort_cpu.call * 1e6),
         growth=growth.factors,
-        assumptions=assumptions(
-            rate_from, fitting.busy_ratio_max, demands, question.core_speed_ratio
-        ),
+        assumptions=[
+            *assumptions(rate_from, fitting.busy_ratio_max, demands, question.core_speed_ratio),
+            *dealt_out(question.shards_per_cohort),
+        ],
         extrapolations=extrapolations(
             question.agents, wished.rate_ops_s, processes, demands, growth
         ),

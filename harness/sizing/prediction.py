@@ -47,12 +47,14 @@ class Fitting:
 
     Attributes:
         processes: how many.
+        rate_ops_s: that they were asked for.
         busy_ratio_max: that they were counted with.
         outcome: of the simulation.
         tried: utilisation and p99 in ms of each simulation, the last being this one.
     """
 
     processes: Processes
+    rate_ops_s: float
     busy_ratio_max: float
     outcome: Outcome
     tried: Sequence[tuple[float, float | None]]
@@ -73,24 +75,53 @@ def fitting_size(
         UsageError: not even shards that are nearly idle keep it.
     """
     tried: list[tuple[float, float | None]] = []
-    for busy_ratio_max in BUSY_RATIOS:
-        processes = processes_for(wish(1), demands, busy_ratio_max)
-        for _ in range(3):  # more shards are smaller stores, which are faster
-            processes = processes_for(wish(processes.shards), demands, busy_ratio_max)
-        last = wish(processes.shards)
-        outcome = simulated(last, demands, processes.shards, processes.cohorts, seed=seed)
-        p99_ms = outcome.percentile_ms(99)
-        tried.append((busy_ratio_max, p99_ms))
-        is_carried = outcome.throughput_ops_s >= _CARRIED_RATIO_MIN * last.rate_ops_s
-        if is_carried and p99_ms is not None and p99_ms <= target_p99_s * 1e3:
-            return Fitting(
-                processes=processes, busy_ratio_max=busy_ratio_max, outcome=outcome, tried=tried
-            )
-    least_ms = min((p99_ms for _, p99_ms in tried if p99_ms is not None), default=math.inf)
+    usual, *others, least = BUSY_RATIOS
+
+    def fitting_at(busy_ratio_max: float) -> Fitting:
+        return _at_utilisation(wish, demands, busy_ratio_max, tried, seed)
+
+    found = fitting_at(usual)
+    if _keeps(found, target_p99_s):
+        return found
+    # where not even the idlest will do, the others need not be looked at
+    idlest = fitting_at(least)
+    if _keeps(idlest, target_p99_s):
+        between = (fitting_at(busy_ratio_max) for busy_ratio_max in others)
+        return next((one for one in between if _keeps(one, target_p99_s)), idlest)
+    best_ms = min((p99_ms for _, p99_ms in tried if p99_ms is not None), default=math.inf)
     raise UsageError(
         "--target-p99",
         f"of {target_p99_s * 1e3:.3g} ms is below what a nearly idle shard gives by these runs, "
-        f"{least_ms:.3g} ms; give a larger one, or runs of a faster machine",
+        f"{best_ms:.3g} ms; give a larger one, or runs of a faster machine",
+    )
+
+
+def _keeps(fitting: Fitting, target_p99_s: float) -> bool:
+    p99_ms, outcome = fitting.outcome.percentile_ms(99), fitting.outcome
+    is_carried = outcome.throughput_ops_s >= _CARRIED_RATIO_MIN * fitting.rate_ops_s
+    return is_carried and p99_ms is not None and p99_ms <= target_p99_s * 1e3
+
+
+def _at_utilisation(
+    wish: Callable[[int], Wish],
+    demands: Demands,
+    busy_ratio_max: float,
+    tried: list[tuple[float, float | None]],
+    seed: int,
+) -> Fitting:
+    """The cluster at a utilisation, simulated."""
+    processes = processes_for(wish(1), demands, busy_ratio_max)
+    for _ in range(3):  # more shards are smaller stores, which are faster
+        processes = processes_for(wish(processes.shards), demands, busy_ratio_max)
+    last = wish(processes.shards)
+    outcome = simulated(last, demands, processes.shards, processes.cohorts, seed=seed)
+    tried.append((busy_ratio_max, outcome.percentile_ms(99)))
+    return Fitting(
+        processes=processes,
+        rate_ops_s=last.rate_ops_s,
+        busy_ratio_max=busy_ratio_max,
+        outcome=outcome,
+        tried=tuple(tried),
     )
 
 
@@ -102,6 +133,7 @@ def simulated(wish: Wish, demands: Demands, shards: int, cohorts: int, *, seed: 
         shards=shards,
         cohorts=cohorts,
         rate_ops_s=wish.rate_ops_s,
+        shards_per_cohort=wish.shards_per_cohort,
         mix=[demands.mix[name] for name in OPERATIONS],
         warmup_s=duration_s / 5,
         duration_s=duration_s,

@@ -9,7 +9,7 @@ from harness.sizing.demands import Demands
 from harness.sizing.evidence import RunEvidence
 from harness.sizing.storage import Growth
 
-__all__ = ["assumptions", "extrapolations", "unknowns"]
+__all__ = ["assumptions", "dealt_out", "extrapolations", "unknowns"]
 
 # More of the measured machine's cores than this used by others makes measured times doubtful.
 _FOREIGN_RATIO_MAX = 0.1
@@ -34,6 +34,16 @@ def assumptions(
         "free. Data is on one machine each: nothing is replicated.",
         "The network between machines adds no more delay than the loopback of the machine that "
         "was measured.",
+    ]
+
+
+def dealt_out(shards_per_cohort: int | None) -> list[str]:
+    """What is taken as given of how agents are dealt out, where it is not what the client does."""
+    if shards_per_cohort is None:
+        return []
+    return [
+        "Agents are dealt out to tasks so that those of one need no more than "
+        f"{shards_per_cohort:,} shards (--shards-per-task): the harness does not do that."
     ]
 
 
@@ -87,7 +97,8 @@ def unknowns(runs: Sequence[RunEvidence], processes: Processes) -> list[str]:
         found.append(
             f"With {lanes:,} lanes (shards x cohorts) batches are of {processes.batch_ops:.2f} "
             "operations, so each pays for a call: cohorts whose agents share few shards would "
-            "need far fewer processes, but the client does not do that."
+            "need far fewer processes (--shards-per-task says how many), but the harness does not "
+            "deal agents out like that."
         )
     return found
 

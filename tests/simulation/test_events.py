@@ -7,7 +7,7 @@ import random
 import pytest
 
 from harness.simulation.events import Events, FifoServer
-from harness.sizing.laws import closed_network, interactive_response_s, mg1_wait_s
+from tests.simulation.queueing_laws import closed_network, interactive_response_s, mg1_wait_s
 
 
 def test_events_happen_in_order_and_at_once_in_the_order_they_were_asked_for():

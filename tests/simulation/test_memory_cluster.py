@@ -37,7 +37,7 @@ def test_operations_of_a_cycle_leave_together(rate_ops_s: float):
     """A lane's batches are those of a Poisson stream gathered over a cycle, one at least."""
     times = FixedTimes(batch_s=0.010)
     layout = Layout(
-        shards=1, cohorts=1, rate_ops_s=rate_ops_s, duration_s=40_000 / rate_ops_s, seed=5
+        shards=1, cohorts=1, rate_ops_s=rate_ops_s, duration_s=20_000 / rate_ops_s, seed=5
     )
     found = simulate(layout, times)
     assert found.batch_ops == pytest.approx(gathered_batch_ops(rate_ops_s, 0.010), rel=0.05)

@@ -15,7 +15,7 @@ from tests.simulation.fixed_times import FixedTimes
 def test_a_slice_agrees_with_the_whole(shards: int, cohorts: int, rate_ops_s: float):
     """Throughput, batches, utilisation and percentiles of one shard are those of all."""
     times = FixedTimes(batch_s=0.0015, each_s=0.0001, on_cohort_s=0.0008, on_way_s=0.001)
-    layout = Layout(shards=shards, cohorts=cohorts, rate_ops_s=rate_ops_s, duration_s=30.0)
+    layout = Layout(shards=shards, cohorts=cohorts, rate_ops_s=rate_ops_s, duration_s=20.0)
     whole, slice_ = simulate(layout, times), simulate_slice(layout, times)
     assert slice_.throughput_ops_s == pytest.approx(whole.throughput_ops_s, rel=0.05)
     assert slice_.batch_ops == pytest.approx(whole.batch_ops, rel=0.05)

@@ -21,7 +21,7 @@ from bench.errors import MeasurementError
 from bench.figures import Measured
 from bench.memory_watch import MemoryWatch
 
-__all__ = ["HarnessRun", "run_harness", "run_script"]
+__all__ = ["HarnessRun", "run_bench", "run_harness", "run_script"]
 
 RUN_S_MAX = 900.0
 _STOP_S_MAX = 60.0
@@ -45,6 +45,18 @@ def run_harness(arguments: list[str], folder: Path, *, watch_memory: bool = Fals
     """
     program = Path(sys.executable).with_name("harness")
     return _run([str(program), "run", "--json"], arguments, folder, watch_memory)
+
+
+def run_bench(arguments: list[str], folder: Path) -> Path:
+    """``harness bench`` with arguments; its directory, in ``folder``.
+
+    Raises:
+        MeasurementError: it failed.
+    """
+    program, out = Path(sys.executable).with_name("harness"), folder / "bench"
+    command = [str(program), "bench", *arguments, "--out", str(out)]
+    _wait_for(command, folder / "bench.log", folder, watch_memory=False)
+    return out
 
 
 def run_script(arguments: list[str], folder: Path) -> HarnessRun:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench import catalogue, core, core_figures
+from bench import catalogue, core, core_figures, scale
 from bench.figures import FigureSpec
 from bench.sizes import Sizes
 
@@ -67,5 +67,14 @@ SUITES = {
         about="The store alone, with a million memories: about seven minutes a repeat.",
         foot=core_figures.FOOT,
         skipped=core.skipped_rows,
+    ),
+    "scale": Suite(
+        sizes=scale.ScaleSizes,
+        measurements=scale.MEASUREMENTS,
+        rows=scale.ROWS,
+        specs=scale.figure_specs,
+        repeats=3,
+        about="How far off the prediction of 500 agents from 10 to 100 is, and what a run costs "
+        "of which there is one: what `harness simulate` takes for granted. A minute a repeat.",
     ),
 }
