@@ -62,8 +62,8 @@ def _operations(found: Breaking) -> str:
         f"Operations: {figures.rate(found.rate_ops_s)}/s are asked for and "
         f"{figures.percent(min(carried, 1) * 100)} of them carried, p50 "
         f"{figures.time(found.p50_ms)}, p99 {figures.time(found.p99_ms)}. A batch has "
-        f"{figures.digits(processes.batch_ops)} operations, so {calls} of a shard's CPU goes into calls; "
-        f"shards are {shards} busy, tasks {tasks}."
+        f"{figures.digits(processes.batch_ops)} operations, so {calls} of a shard's CPU goes into "
+        f"calls; shards are {shards} busy, tasks {tasks}."
     )
     if carried < 0.97:
         text += " The shards cannot carry it: the times grow for as long as the run goes on."

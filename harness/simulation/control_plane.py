@@ -140,9 +140,9 @@ def _messages(scale: Scale, costs: ControlCosts) -> list[Limit]:
             load=(reports_s + files_s) * costs.message_s + bytes_s * costs.file_s_a_byte,
             bears=1.0,
             power=1.0,
-            then="One control actor takes four reports and two files a second of each cohort: "
-            "buffers fill up and agents wait. One on each node, which sums up its cohorts and "
-            "writes their rows itself, leaves one message a node.",
+            then="One control actor takes four reports and two files a second of each cohort: rows "
+            "wait in the cohorts, and go with a host that is lost. One on each node, which sums up "
+            "its cohorts and writes their rows itself, leaves one message a node.",
         ),
         Limit(
             name="start barrier",
