@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import harness
 from harness.analysis.summary import Summary, summarise
+from harness.databases import Databases, databases_of_run
 from harness.errors import RunFailedError, UsageError
 from harness.faults import check_places, parse_faults
 from harness.hosts import (
@@ -33,7 +33,7 @@ from harness.placement import Node
 from harness.plan import RunPlan, with_agents
 from harness.ray_session import LOCAL, RaySession, check_address, ray_session
 from harness.report.live import View
-from harness.rundir import SAME_NAME_MAX, RunDirectory, Status
+from harness.rundir import RunDirectory, Status
 from harness.rundir_reader import open_run
 from harness.steps import PreparedRun, Steps, StopRequest, places_of
 from harness.targets import load_target
@@ -86,7 +86,7 @@ def prepare(plan: RunPlan) -> PreparedRun:
     check_address(plan.address)
     if plan.backup is not None:
         _check_backup(target, plan.backup)
-    if plan.data_dir is not None:
+    if plan.data_dir is not None and plan.address == LOCAL:
         _check_data_dir(Path(plan.data_dir))
     return PreparedRun(plan=plan, agents=plan.agents, target=target, trace=trace)
 
@@ -120,16 +120,18 @@ def run(
     """
     plan = prepared.plan
     _describe(prepared, directory)
-    data_dir = (Path(plan.data_dir) if plan.data_dir else directory.path / "data").resolve()
-    if plan.durability == "fsync" and is_tmpfs(data_dir):
-        view.note(f"warning: {data_dir} is on a memory file system, so fsync makes nothing durable")
     running = Steps(prepared, directory, view, stop)
     status: Status = "failed"
     try:
-        with _session(plan, session) as ray, _databases(data_dir, directory, plan) as own:
+        with (
+            _session(plan, session) as ray,
+            databases_of_run(ray, directory, plan, running.problems) as databases,
+        ):
             if plan.keep_data:
-                directory.write_run({"databases": str(own)})
-            status = running.carry_out(ray, own)
+                directory.write_run({"databases": str(databases.path or databases.memory)})
+            if ray.owned:
+                _warn_of_memory(databases, plan, view)
+            status = running.carry_out(ray, databases)
     except BaseException as error:
         status = "interrupted" if stop.requested else "failed"
         directory.update_status(status)
@@ -159,35 +161,11 @@ def _judged(summary: Summary) -> Status:
     return "failed" if summary["operations"] <= summary["failed"] else "complete"
 
 
-@contextlib.contextmanager
-def _databases(data_dir: Path, directory: RunDirectory, plan: RunPlan) -> Iterator[Path]:
-    """Make a folder for the run's databases, which goes when it ends unless it is to stay.
-
-    Its name is the run directory's, with a number where that is taken: what is removed in the
-    end is what was made here, and nothing else.
-    """
-    own = _made_folder(data_dir, directory.path.resolve().name)
-    try:
-        yield own
-    finally:
-        if not plan.keep_data:
-            shutil.rmtree(own, ignore_errors=True)
-            if plan.data_dir is None:
-                with contextlib.suppress(OSError):
-                    data_dir.rmdir()
-
-
-def _made_folder(parent: Path, name: str) -> Path:
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        for number in range(1, SAME_NAME_MAX + 1):
-            path = parent / (name if number == 1 else f"{name}-{number}")
-            with contextlib.suppress(FileExistsError):
-                path.mkdir()
-                return path
-    except OSError as error:
-        raise UsageError("--data-dir", f"{parent} cannot be written ({error.strerror})") from None
-    raise UsageError("--data-dir", f"{parent} has {SAME_NAME_MAX} runs named {name}; name another")
+def _warn_of_memory(databases: Databases, plan: RunPlan, view: View) -> None:
+    path = databases.path
+    if plan.durability == "fsync" and path is not None and is_tmpfs(path):
+        words = f"{path.parent} is on a memory file system, so fsync makes nothing durable"
+        view.note(f"warning: {words}")
 
 
 def _describe(prepared: PreparedRun, directory: RunDirectory) -> None:

@@ -8,17 +8,16 @@ end       cohorts return, samplers and shards stop
 from __future__ import annotations
 
 import os
-import secrets
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 
 from harness.audit_run import RunAudit
 from harness.cohort import CohortSpec
+from harness.databases import Databases
 from harness.errors import RunFailedError
 from harness.fault_injection import FaultInjection
 from harness.faults import check_places, parse_faults
@@ -35,7 +34,7 @@ from harness.rundir import RunDirectory, Status
 from harness.rundir_reader import open_run
 from harness.samplers import Samplers
 from harness.targets.base import Placement, Prepared, Target, WatchedProcess
-from harness.topology import cohort_documents
+from harness.topology import cohort_documents, hosts_of
 from harness.trace import Trace
 from harness.workload import agent_id
 
@@ -119,7 +118,7 @@ class Steps:
         self._backups = RunBackups(prepared.plan, prepared.target, directory)
         self.expected_losses: set[int] = set()
 
-    def carry_out(self, session: RaySession, data_dir: Path) -> Status:
+    def carry_out(self, session: RaySession, databases: Databases) -> Status:
         """Start, measure and end; how that went."""
         plan, directory = self.plan, self._directory
         session = session.refreshed()
@@ -136,10 +135,10 @@ class Steps:
         cohorts = None
         refresh = BackgroundRefresh()
         try:
+            databases.hosts.update(hosts_of(session.nodes, places.shards or places.cohorts))
             placement = Placement(
-                # a cluster may have a run of this name under way
-                run_id=f"{data_dir.name}-{secrets.token_hex(4)}",
-                data_dir=data_dir,
+                run_id=databases.memory,
+                data_dir=databases.path,
                 shards=len(places.shards),
                 node_ids=places.shards,
             )

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from harness.placement import Node, Places
 
-__all__ = ["cohort_documents", "node_document"]
+__all__ = ["cohort_documents", "hosts_of", "node_document"]
+
+
+def hosts_of(nodes: Iterable[Node], node_ids: Collection[str]) -> dict[str, str]:
+    """What sentences call those of the nodes, by their ids: a host's name, or its address."""
+    return {node.node_id: node.host or node.address for node in nodes if node.node_id in node_ids}
 
 
 def cohort_documents(places: Places) -> list[dict[str, Any]]:

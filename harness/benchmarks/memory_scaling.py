@@ -21,7 +21,6 @@ a stop left half done is completed: the databases stay until the benchmark is.
 
 from __future__ import annotations
 
-import secrets
 import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -37,6 +36,7 @@ from harness.benchmarks.loading import Load
 from harness.benchmarks.probed_step import ProbedStep
 from harness.benchmarks.prober import Audit, Counted, Forced, Searched, cohort_of
 from harness.benchmarks.prober_actor import ProberActor, disk_usage_bytes
+from harness.databases import Databases, memory_name, remove
 from harness.errors import HarnessError, RunFailedError, UsageError
 from harness.plan import RunPlan
 from harness.rundir import Status
@@ -44,6 +44,7 @@ from harness.rundir_reader import open_run
 from harness.runner import Outcome, PreparedRun
 from harness.steps import places_of
 from harness.targets.base import Placement, Prepared
+from harness.topology import hosts_of
 from memory_core.operations import TIERS
 
 __all__ = ["BASELINE", "VOLUMES", "MemorySettings", "measure", "step_of"]
@@ -121,10 +122,13 @@ def measure(
         RunFailedError: a step could not be measured.
     """
     names = frozenset(done)
+    kept = None
     missing = [one for one in settings.volumes if step_of(one) not in names]
     if missing or BASELINE not in names:
         databases.mkdir(parents=True, exist_ok=True)
-        scaling = _Scaling(bench, prepared, settings, databases, resumed=bool(names))
+        kept = _kept(bench, prepared.plan, databases)
+        resumed = bool(names) or "memory" in bench.directory.run
+        scaling = _Scaling(bench, prepared, settings, databases, kept, resumed=resumed)
         try:
             scaling.start()
             if BASELINE not in names:
@@ -134,7 +138,22 @@ def measure(
         finally:
             scaling.close()
     if bench.status == "complete" and not prepared.plan.keep_data:
+        if kept is not None:
+            remove(kept, on_nodes=not bench.session.owned)
+            bench.problems += kept.problems
         shutil.rmtree(databases, ignore_errors=True)
+
+
+def _kept(bench: Bench, plan: RunPlan, databases: Path) -> Databases:
+    """The store's databases: in the benchmark's folder, or on a cluster in each data root.
+
+    Their name is in ``run.json``, so that a benchmark that goes on finds its own again.
+    """
+    known = bench.directory.run.get("memory")
+    memory = known if isinstance(known, str) else memory_name(bench.directory.path.name)
+    bench.directory.describe(memory=memory)
+    own = bench.session.owned or plan.data_dir is not None
+    return Databases(memory=memory, path=databases if own else None)
 
 
 class _Scaling:
@@ -146,6 +165,7 @@ class _Scaling:
         prepared: PreparedRun,
         settings: MemorySettings,
         databases: Path,
+        kept: Databases,
         *,
         resumed: bool,
     ) -> None:
@@ -155,6 +175,7 @@ class _Scaling:
         self._target = prepared.target
         self._settings = settings
         self._databases = databases
+        self._kept = kept
         self._resumed = resumed or any(databases.iterdir())
         self._prober: ProberActor | None = None
         self._prober_pid = 0
@@ -168,11 +189,13 @@ class _Scaling:
         ).shards
         if plan.shards is None and plan.shards_per_node is None:
             node_ids = node_ids[: self._agents]  # the others would hold nothing
+        self._kept.hosts.update(hosts_of(session.nodes, node_ids or [session.node_id]))
         placement = Placement(
-            run_id=f"{self._databases.name}-{secrets.token_hex(4)}",
-            data_dir=self._databases,
+            run_id=self._kept.memory,
+            data_dir=self._kept.path,
             shards=len(node_ids),
             node_ids=node_ids,
+            resumed=self._resumed,
         )
         self._ready = self._target.prepare(plan, placement)
         self._prober = ProberActor(session, plan, self._databases)
@@ -315,7 +338,7 @@ class _Scaling:
         return counted.tiers
 
     def _disk_bytes(self) -> int:
-        return disk_usage_bytes(self._bench.session, self._databases)
+        return disk_usage_bytes(self._bench.session, self._kept)
 
     @property
     def _role(self) -> str:

@@ -11,11 +11,13 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from harness.benchmarks.prober import Prober
+from harness.databases import Databases
 from harness.errors import RunFailedError, UsageError
 from harness.launch import Controller, pinned_to
 from harness.plan import RunPlan
 from harness.ray_session import RaySession
 from harness.sinks import Sink
+from harness.targets.store_folder import store_folder
 
 __all__ = ["ProberActor", "disk_usage_bytes"]
 
@@ -83,29 +85,31 @@ class ProberActor:
             ray.kill(self._actor)
 
 
-def disk_usage_bytes(session: RaySession, folder: Path) -> int:
-    """What the files under a folder take up on the disks of all nodes.
+def disk_usage_bytes(session: RaySession, databases: Databases) -> int:
+    """What the files of a store's databases take up on the disks of all nodes that have some.
 
     Raises:
         RunFailedError: a node does not answer.
     """
-    total = _usage_bytes(str(folder))
+    where = (databases.memory, None if databases.path is None else str(databases.path))
+    total = 0
     measure = ray.remote(num_cpus=0, max_retries=0)(_usage_bytes)
-    others = [node.node_id for node in session.nodes if node.node_id != session.node_id]
-    asked = [
-        measure.options(scheduling_strategy=pinned_to(node_id)).remote(str(folder))
-        for node_id in others
-    ]
+    asked = []
+    for node_id in {session.node_id, *databases.hosts}:
+        if node_id == session.node_id:
+            total += _usage_bytes(*where)
+        else:
+            asked.append(measure.options(scheduling_strategy=pinned_to(node_id)).remote(*where))
     try:
         return total + sum(ray.get(asked, timeout=_START_TIMEOUT_S))
     except RayError as error:
         raise _failure(error) from None
 
 
-def _usage_bytes(folder: str) -> int:
+def _usage_bytes(memory: str, path: str | None) -> int:
     """Blocks that files have, of 512 bytes each; a file that goes meanwhile counts nothing."""
     total = 0
-    for parent, _, names in os.walk(folder):
+    for parent, _, names in os.walk(store_folder(memory, path)):
         for name in names:
             try:
                 total += (Path(parent) / name).lstat().st_blocks * 512

@@ -35,15 +35,18 @@ class Placement:
 
     Attributes:
         run_id: names what the target starts.
-        data_dir: folder for its files.
+        data_dir: folder for its files, the same on every node; None is one named as `run_id` in
+            each node's data root.
         shards: how many shards it is to have.
         node_ids: the node of each shard, with which it stays, as its data does.
+        resumed: whether a store of this name may be there from before, which is gone on with.
     """
 
     run_id: str
-    data_dir: Path
+    data_dir: Path | None
     shards: int
     node_ids: list[str]
+    resumed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

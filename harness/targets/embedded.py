@@ -6,13 +6,10 @@ issue while a batch is executed make the next one, as with ``memory_core``.
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import msgspec
-
 from harness.plan import RunPlan
 from harness.targets.base import Placement, Prepared, WatchedProcess
 from harness.targets.sharded import ClientSession
+from harness.targets.store_folder import connected_folder, store_connection
 from memory_core import MemoryConfig, MemoryStore
 from memory_core.client import MemoryClient
 from memory_core.local_transport import LocalTransport
@@ -43,7 +40,7 @@ class EmbeddedTarget:
         """Nothing to start; cohorts open their stores themselves."""
         del plan
         return Prepared(
-            connection=msgspec.msgpack.encode(str(placement.data_dir)),
+            connection=store_connection(placement),
             topology={"stores": "one a cohort"},
         )
 
@@ -53,7 +50,7 @@ class EmbeddedTarget:
 
     async def connect(self, plan: RunPlan, connection: bytes, cohort: int) -> ClientSession:
         """Open the cohort's store."""
-        folder = Path(msgspec.msgpack.decode(connection, type=str)) / f"cohort-{cohort}"
+        folder = connected_folder(connection) / f"cohort-{cohort}"
         store = MemoryStore(
             MemoryConfig(
                 path=folder,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable
 from pathlib import Path
@@ -14,9 +15,9 @@ from harness.plan import RunPlan, option_name
 from harness.targets.base import Placement, Prepared, WatchedProcess
 from memory_core import MemoryConfig
 from memory_core.client import Answer, MemoryClient
-from memory_core.errors import BadInputError, MemoryCoreError
+from memory_core.errors import BadInputError, MemoryCoreError, UnavailableError
 from memory_core.operations import Operation
-from memory_core.placement import RayTransport, Shards, start_shards
+from memory_core.placement import RayTransport, Shards, open_shards, start_shards
 from memory_core.results import Result
 
 __all__ = ["ClientSession", "ShardedTarget"]
@@ -75,28 +76,39 @@ class ShardedTarget(ABC):
             memory_limit_bytes=plan.memory_limit_bytes,
         )
         try:
-            self._shards = start_shards(
-                placement.run_id,
-                placement.shards,
-                config,
-                actor_class=self.actor_class(),
-                node_ids=placement.node_ids,
-            )
+            self._shards = self._started(placement, config)
         except MemoryCoreError as error:
             if isinstance(error, BadInputError) and hasattr(plan, error.field):
                 raise UsageError(option_name(error.field), error.problem) from None
             raise RunFailedError(f"the store did not start: {error}") from None
-        connection = _Connection(placement.run_id, placement.shards)
+        connection = _Connection(placement.run_id, len(self._shards.infos))
         return Prepared(
             connection=msgspec.msgpack.encode(connection),
             processes=self.processes(),
             topology={
                 "memory": placement.run_id,
                 "shards": [
-                    {**msgspec.structs.asdict(info), "path": Path(info.path).name}
+                    {**msgspec.structs.asdict(info), "path": _shown(info.path, placement)}
                     for info in self._shards.infos
                 ],
             },
+        )
+
+    def _started(self, placement: Placement, config: MemoryConfig) -> Shards:
+        memory, actor_class = placement.run_id, self.actor_class()
+        if placement.resumed:
+            with contextlib.suppress(BadInputError):  # there is none yet
+                shards = open_shards(memory, config, actor_class=actor_class)
+                for problem in shards.unavailable.values():
+                    shards.stop()
+                    raise UnavailableError(problem)
+                return shards
+        return start_shards(
+            memory,
+            placement.shards,
+            config,
+            actor_class=actor_class,
+            node_ids=placement.node_ids,
         )
 
     @property
@@ -130,3 +142,8 @@ class ShardedTarget(ABC):
         if self._shards is not None:
             self._shards.stop()
             self._shards = None
+
+
+def _shown(path: str, placement: Placement) -> str:
+    """A shard's folder as ``run.json`` has it: its name, or all of it where only its node knows."""
+    return path if placement.data_dir is None else Path(path).name

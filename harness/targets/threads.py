@@ -7,13 +7,11 @@ moment share a commit.
 
 from __future__ import annotations
 
-from pathlib import Path
 from time import perf_counter_ns
-
-import msgspec
 
 from harness.plan import RunPlan
 from harness.targets.base import Placement, Prepared, WatchedProcess
+from harness.targets.store_folder import connected_folder, store_connection
 from memory_core import MemoryConfig, MemoryStore
 from memory_core.client import Answer, BatchTiming
 from memory_core.errors import MemoryCoreError
@@ -59,7 +57,7 @@ class ThreadsTarget:
         """Nothing to start; the cohort opens the store itself."""
         del plan
         return Prepared(
-            connection=msgspec.msgpack.encode(str(placement.data_dir)),
+            connection=store_connection(placement),
             topology={"stores": "one, in the agents' process"},
         )
 
@@ -69,7 +67,7 @@ class ThreadsTarget:
 
     async def connect(self, plan: RunPlan, connection: bytes, cohort: int) -> ThreadsSession:
         """Open the store."""
-        folder = Path(msgspec.msgpack.decode(connection, type=str)) / f"cohort-{cohort}"
+        folder = connected_folder(connection) / f"cohort-{cohort}"
         config = MemoryConfig(
             path=folder,
             dimension=plan.dimension,

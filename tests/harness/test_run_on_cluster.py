@@ -30,7 +30,7 @@ def cluster() -> Iterator[tuple[str, Path]]:
 def test_a_run_on_a_cluster_spreads_and_writes_to_the_drivers_directory(
     cluster: tuple[str, Path],
 ):
-    """Rows and samples of both nodes come to the driver, and its databases to where it says.
+    """Rows and samples of both nodes come to the driver, and databases to each node's data root.
 
     The cluster was started in another folder than the run: a relative --out is the driver's.
     """
@@ -53,38 +53,46 @@ def test_a_run_on_a_cluster_spreads_and_writes_to_the_drivers_directory(
     assert reader.damaged_files == 0
     assert reader.summary is not None
     assert reader.summary["agents"]["in_flight_max"] == 8
-    assert len(databases(folder / "out" / "data")) == 4
+    root = folder / "ray" / ".memory_core" / "data"
+    assert len(databases(root)) == 4
+    assert [path.name for path in root.iterdir() if path.is_dir()] == [reader.run["databases"]]
+    shards = reader.run["topology"]["target"]["shards"]
+    assert {Path(one["path"]) for one in shards} == set(databases(root))
     assert len(acknowledged(folder / "out")) == 8 * 5 * 10
-    assert lost(folder / "out", folder / "out" / "data") == []
+    assert lost(folder / "out", root) == []
     assert not list((folder / "ray").glob("out*"))
 
 
 def test_two_runs_at_once_do_not_meet(cluster: tuple[str, Path]):
-    """Runs of one name, with one data folder, on one cluster: each has its own store and files."""
+    """Runs of one name, with one data folder, on one cluster: each has its own store and files.
+
+    What was not to be kept is gone from the nodes, and nothing else is.
+    """
     address, folder = cluster
     data = folder / "data"
 
-    def run(name: str) -> subprocess.CompletedProcess[str]:
+    def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         return command(
             *("run", "--agents", 4, "--rounds", 5, "--shards", 1, "--seed", len(name)),
-            *("--address", address, "--out", f"{name}/same", "--data-dir", data, "--keep-data"),
+            *("--address", address, "--out", f"{name}/same", "--data-dir", data, *arguments),
             temp=folder,
             HOME=str(folder / "ray"),
         )
 
-    with ThreadPoolExecutor(2) as executor:
-        both = list(executor.map(run, ["a", "bb"]))
-    for done, name in zip(both, ["a", "bb"], strict=True):
-        assert done.returncode == 0, done.stderr
+    with ThreadPoolExecutor(3) as executor:
+        kept = [executor.submit(run, name, "--keep-data") for name in ("a", "bb")]
+        gone = executor.submit(run, "ccc")
+        done = [one.result() for one in [*kept, gone]]
+    for one, name in zip(done, ["a", "bb", "ccc"], strict=True):
+        assert one.returncode == 0, one.stderr
         reader = open_run(folder / name / "same")
         assert reader.operations().num_rows == 4 * 5 * 18
         assert len(acknowledged(folder / name / "same")) == 4 * 5 * 10
-    assert sorted(path.name for path in data.iterdir()) == ["same", "same-2"]
-    found = {
-        name: [path.name for path in data.iterdir() if not lost_in(folder / name / "same", path)]
-        for name in ("a", "bb")
-    }
-    assert sorted(found["a"] + found["bb"]) == ["same", "same-2"]
+    places = [Path(open_run(folder / name / "same").run["databases"]) for name in ("a", "bb")]
+    assert sorted(data.iterdir()) == sorted(places)
+    for name, own in zip(("a", "bb"), places, strict=True):
+        assert re.fullmatch("same-[0-9a-f]{8}", own.name)
+        assert lost_in(folder / name / "same", own) == []
 
 
 def lost_in(out: Path, own: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a run is summed up to where there are no rows, and where its databases go."""
+"""What a run is summed up to where there are no rows, and what of its faults is refused."""
 
 from __future__ import annotations
 
@@ -39,52 +39,6 @@ def test_a_run_without_rows_is_summed_up_from_its_counts(
     assert (summary["duration_s"], summary["throughput_ops_s"]) == (2.0, 40.0)
     assert summary["agents"]["count"] == 4
     assert [one["name"] for one in summary["verdicts"]] == verdicts
-
-
-def test_databases_get_a_folder_that_nothing_has(tmp_path: Path):
-    """A run's folder is new, under the run's name or that with a number, and goes alone."""
-    data = tmp_path / "data"
-    (data / "out").mkdir(parents=True)
-    directory = RunDirectory.create(tmp_path / "out", "run")
-    plan = RunPlan(agents=1, data_dir=str(data))
-    with runner._databases(data, directory, plan) as own:
-        assert own == data / "out-2"
-        (own / "shard-0").mkdir()
-    assert [path.name for path in data.iterdir()] == ["out"]
-
-
-@pytest.mark.parametrize("keep", [True, False])
-def test_databases_in_the_run_directory_go_unless_kept(tmp_path: Path, keep: bool):
-    """Without a data folder the databases are below the run directory, which stays."""
-    directory = RunDirectory.create(tmp_path / "out", "run")
-    plan = RunPlan(agents=1, keep_data=keep)
-    with runner._databases(directory.path / "data", directory, plan) as own:
-        (own / "shard-0").mkdir()
-    assert (directory.path / "data").exists() is keep
-    assert own.exists() is keep
-    assert directory.path.exists()
-
-
-def test_databases_go_when_a_run_breaks_off(tmp_path: Path):
-    """Whatever ends a run, what it made goes with it."""
-    directory = RunDirectory.create(tmp_path / "out", "run")
-    with (
-        pytest.raises(KeyboardInterrupt),
-        runner._databases(tmp_path / "data", directory, RunPlan(agents=1, data_dir="data")),
-    ):
-        raise KeyboardInterrupt
-    assert list((tmp_path / "data").iterdir()) == []
-
-
-def test_a_place_for_databases_that_is_none_is_refused(tmp_path: Path):
-    """A data folder that turns out to be a file when the run starts is refused as --data-dir's."""
-    (tmp_path / "data").write_text("kept")
-    directory = RunDirectory.create(tmp_path / "out", "run")
-    with (
-        pytest.raises(UsageError, match=r"^--data-dir: "),
-        runner._databases(tmp_path / "data", directory, RunPlan(agents=1, data_dir="data")),
-    ):
-        pass
 
 
 @pytest.mark.parametrize(
