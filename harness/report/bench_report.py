@@ -29,6 +29,7 @@ from harness.report.document import (
     Verdict,
 )
 from harness.report.fields import group, number, sized_groups, text
+from harness.report.nodes_section import nodes_section
 from harness.report.plan_section import again_section, environment_section, plan_section
 from harness.report.quantities import exponent, figure
 from harness.report.run_report import (
@@ -65,6 +66,7 @@ def bench_report(reader: BenchReader) -> Report:
         *utilization_sections(summary, with_series=steady is None),
         *([] if steady is None else run_sections(steady)),
         steps_section(reader),
+        nodes_section(first_run(reader)) if steady is None else None,
         plan_section(run),
         environment_section(run if run.get("hosts") else first_run(reader)),
         again_section(run, reader.path),

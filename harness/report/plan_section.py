@@ -94,8 +94,9 @@ def _hosts(run: Mapping[str, Any]) -> Table | None:
 
 def _nodes(run: Mapping[str, Any]) -> Table | None:
     shards = groups(run, "topology", "target", "shards")
+    nodes = groups(run, "topology", "nodes")
     rows: list[list[Cell]] = []
-    for node in groups(run, "topology", "nodes")[:_NODES_MAX]:
+    for node in nodes if len(nodes) == 1 else []:  # several have a section of their own
         here = [
             plain(one.get("shard")) for one in shards if one.get("node_id") == node.get("node_id")
         ]

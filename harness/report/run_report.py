@@ -12,6 +12,7 @@ from harness.report.document import Block, Cell, Note, Report, Section, Table, T
 from harness.report.fields import group, groups, listed, number, text, verdicts_of
 from harness.report.history_section import history_section
 from harness.report.latency_sections import latency_section, parts_section
+from harness.report.nodes_section import nodes_section
 from harness.report.plan_section import again_section, environment_section, plan_section
 from harness.report.quantities import figure
 from harness.report.resource_section import resource_section
@@ -60,6 +61,7 @@ def run_sections(data: RunData) -> list[Section]:
         _schedule_section(data.summary),
         resource_section(data),
         agents_section(data),
+        nodes_section(data.run),
     ]
     return [section for section in found if section]
 

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from harness.report import figures
 from harness.report.grid import Column, Grid
+from harness.report.nodes_section import render_nodes
 from harness.report.thresholds import render_thresholds
 from harness.schema import OPERATIONS, ROLES
 
@@ -58,6 +59,9 @@ def render_summary(summary: Mapping[str, Any], run: Mapping[str, Any]) -> Render
         blocks += [Text(), _times(summary)]
     if any(summary["resources"][role]["processes"] for role in ROLES):
         blocks += [Text(), _resources(summary)]
+    nodes = render_nodes(run)
+    if nodes is not None:
+        blocks += [Text(), nodes]
     blocks += [Text(), _indented(Text(figures.plain(summary["limit"]["sentence"]), "bold"))]
     backups = summary.get("backups")
     if backups and backups["sentence"] and not (backups["failed"] or backups["unfinished"]):
