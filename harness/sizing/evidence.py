@@ -230,6 +230,10 @@ def _check(reader: RunReader, plan: Mapping[str, Any], summary: Mapping[str, Any
         raise _refusal(reader, f"drove {plan.get('target')}; only memory_core has shards to size")
     if plan.get("pipelining") is False:
         raise _refusal(reader, "had --pipelining off, which no cluster should have")
+    if plan.get("faults"):
+        raise _refusal(reader, "had faults injected, which no usual hour has")
+    if summary.get("losses"):
+        raise _refusal(reader, "lost agents on its way")
     if not summary["operations"]:
         raise _refusal(reader, "has no measured operations")
     if summary["failed"] > _FAILED_RATIO_MAX * summary["operations"]:

@@ -144,11 +144,15 @@ def simulated(wish: Wish, demands: Demands, shards: int, cohorts: int, *, seed: 
 
 
 def foretold_run(demands: Demands, run: RunEvidence, *, seed: int = 1) -> Outcome:
-    """What a run of the closed loop would come to: its shards, cohorts, agents and pause."""
+    """What a run would come to: its shards and cohorts, with its agents and pause, or its rate.
+
+    In the open loop its operations come as a Poisson stream, whatever their spacing was.
+    """
     layout = Layout(
         shards=run.shards,
         cohorts=run.cohorts,
         agents=run.agents,
+        rate_ops_s=run.throughput_ops_s if run.open_loop else None,
         think_time_s=run.think_time_s,
         mix=[run.operations[name] for name in OPERATIONS],
         warmup_s=0.5,

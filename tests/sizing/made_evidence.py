@@ -10,6 +10,7 @@ from harness.sizing.batches import Batches
 from harness.sizing.evidence import Evidence, MemoryEvidence, RunEvidence, read_evidence
 
 RECORDED = Path(__file__).parents[1] / "data" / "evidence.json"
+WITH_PAUSES = RECORDED.with_name("evidence-with-pauses.json")
 # Microseconds of a batch, and of each operation in it.
 SERVICE_US = {"store": (900, 20), "retrieve": (30, 4), "search": (40, 16)}
 PASSAGE_US = (1_400, 15)
@@ -21,6 +22,11 @@ WIRE_BYTES = (800.0, 340.0)
 def recorded() -> Evidence:
     """What was measured once with 10, 25, 50, 100 and 500 agents; tests/data/README.md has how."""
     return read_evidence([RECORDED])
+
+
+def recorded_with_pauses() -> Evidence:
+    """Four runs of 10 to 100 agents, one with a rate, and one in which agents pause."""
+    return read_evidence([WITH_PAUSES])
 
 
 def made_run(agents: int, **changes: Any) -> RunEvidence:

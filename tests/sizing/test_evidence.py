@@ -106,6 +106,12 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path, document: str, part
         ("run.json", {"status": "interrupted"}, "is interrupted, not complete"),
         ("run.json", {"plan": {"target": "noop"}}, "drove noop"),
         ("run.json", {"plan": {"target": "memory_core", "pipelining": False}}, "--pipelining off"),
+        (
+            "run.json",
+            {"plan": {"target": "memory_core", "faults": ["at 1s kill shard 0"]}},
+            "had faults injected",
+        ),
+        ("summary.json", {"losses": [{"cohort": 0, "agents": 5}]}, "lost agents"),
         ("summary.json", {"operations": 0}, "has no measured operations"),
         ("summary.json", {"failed": 10_000}, "had 10,000 failed operations"),
     ],

@@ -15,10 +15,11 @@ from bench.errors import MeasurementError
 from bench.figures import FigureSpec, Goal, Measured, number
 from bench.harness_runs import run_bench
 from bench.sizes import size
+from harness.analysis.usl import fit_usl
 from harness.errors import HarnessError
 from harness.simulation.control_plane import ControlCosts
 from harness.sizing.demands import fit_demands
-from harness.sizing.evidence import read_evidence
+from harness.sizing.evidence import RunEvidence, read_evidence
 from harness.sizing.prediction import foretold_run
 
 __all__ = ["MEASUREMENTS", "ROWS", "ScaleSizes", "figure_specs"]
@@ -53,6 +54,9 @@ def predictions(sizes: ScaleSizes, folder: Path) -> Measured:
     except HarnessError as error:
         raise MeasurementError(str(error)) from error
     measured = {"throughput_ops_s": largest.throughput_ops_s}
+    by_law = _by_law(smaller, largest)
+    if by_law is not None:
+        measured["usl_throughput"] = by_law / largest.throughput_ops_s
     for name, outcome in (("predicted", found), ("reproduced", again)):
         measured[f"{name}_throughput"] = outcome.throughput_ops_s / largest.throughput_ops_s
         for percentile, measured_ms in largest.response_ms.items():
@@ -60,6 +64,13 @@ def predictions(sizes: ScaleSizes, folder: Path) -> Measured:
             if measured_ms and simulated_ms:
                 measured[f"{name}_{percentile}"] = simulated_ms / measured_ms
     return measured
+
+
+def _by_law(smaller: list[RunEvidence], largest: RunEvidence) -> float | None:
+    """The throughput that the Universal Scalability Law says, which knows nothing of batches."""
+    counts = [run.agents for run in smaller]
+    law = fit_usl(counts, [run.throughput_ops_s for run in smaller])
+    return None if law is None else float(law.curve([largest.agents])[0]["ops_s"])
 
 
 MEASUREMENTS: dict[str, Callable[[ScaleSizes, Path], Measured]] = {
@@ -90,6 +101,12 @@ def figure_specs(sizes: ScaleSizes) -> list[FigureSpec]:
     costs = ControlCosts()
     return [
         *_predictions(sizes),
+        FigureSpec(
+            row="prediction",
+            title="throughput by the Universal Scalability Law, from 10 to 100",
+            unit="times",
+            value=number("predictions", "usl_throughput"),
+        ),
         FigureSpec(
             row="control",
             title="CPU of the control actor for a report",
