@@ -29,6 +29,7 @@ from harness.analysis.losses import (
     withheld_limit,
     withheld_steady,
 )
+from harness.analysis.recovery import FaultRows
 from harness.analysis.resources import NODE, cpu_seconds_together, resource_figures
 from harness.analysis.rows import COLUMNS, TIMES, MeasuredRows, read_measured
 from harness.analysis.steady import run_steady
@@ -52,14 +53,21 @@ def summarise(reader: RunReader) -> Summary:
     Holds about 50 bytes an operation while it works.
     """
     open_loop = _plan(reader.run).get("rate") is not None
+    events = reader.events()
+    faults = FaultRows(events, reader.run)
     rows = read_measured(
-        reader.operation_batches(COLUMNS),
+        faults.watch(reader.operation_batches(COLUMNS)),
         with_lag=open_loop,
         in_flight=reader.in_flight_batches(COLUMNS),
     )
     samples = (reader.nodes(), reader.processes(), reader.loadgen())
     return summarise_rows(
-        rows, *samples, run=reader.run, events=reader.events(), damaged_files=reader.damaged_files
+        rows,
+        *samples,
+        run=reader.run,
+        events=events,
+        faults=faults.figures(),
+        damaged_files=reader.damaged_files,
     )
 
 
@@ -71,6 +79,7 @@ def summarise_rows(
     *,
     run: Mapping[str, Any],
     events: Sequence[Mapping[str, Any]] = (),
+    faults: Sequence[Mapping[str, Any]] = (),
     damaged_files: int = 0,
 ) -> Summary:
     """Sum up what was read of a run; `summarise` reads it."""
@@ -93,6 +102,7 @@ def summarise_rows(
     limit = withheld_limit() if losses else what_limited(_utilisation(rows, summary, plan))
     summary["limit"] = {"kind": limit.kind, "sentence": limit.sentence}
     summary["steady"] = withheld_steady() if losses else run_steady(rows)
+    summary["faults"] = list(faults)
     summary["audit"] = audit_figures(run)
     summary["verdicts"] = verdicts(
         believed,

@@ -32,8 +32,16 @@ def event_marks(data: RunData) -> list[Mark]:
         for (at_s, event), end_s in zip(phases, [*ends, None], strict=False)
     ]
     others = [(at_s, event) for at_s, event in timed if event.get("kind") != "phase"]
-    marks += [Mark(at_s, None, _short(event.get("kind")), "event") for at_s, event in others]
+    marks += [_event_mark(at_s, event) for at_s, event in others]
     return [*warmup_marks(data.summary), *marks[:_MARKS_MAX]]
+
+
+def _event_mark(at_s: float, event: Mapping[str, Any]) -> Mark:
+    """A moment; of a fault in the words in which it was asked for, of a stall as long as it was."""
+    if event.get("kind") != "fault" or not event.get("done"):
+        return Mark(at_s, None, _short(event.get("kind")), "event")
+    for_s = number(event, "for_s")
+    return Mark(at_s, at_s + for_s if for_s else None, _short(event.get("fault")), "event")
 
 
 def warmup_marks(summary: Mapping[str, Any]) -> list[Mark]:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from harness.analysis.recovery import FaultRows
 from harness.analysis.rows import COLUMNS, MeasuredRows, read_measured
 from harness.analysis.summary import summarise_rows
 from harness.errors import RunDirectoryError
@@ -132,13 +133,15 @@ def read_run(path: Path) -> RunData:
     reader = open_run(path)
     finished = _Finished()
     open_loop = number(group(reader.run, "plan"), "rate") is not None
+    events = _events(reader)
+    faults = FaultRows(events, reader.run)
     rows = read_measured(
-        finished.watch(reader.operation_batches(COLUMNS)),
+        finished.watch(faults.watch(reader.operation_batches(COLUMNS))),
         with_lag=open_loop,
         in_flight=reader.in_flight_batches(COLUMNS),
     )
     nodes, processes = reader.nodes(), reader.processes()
-    agent_ids, events = reader.agents(), _events(reader)
+    agent_ids = reader.agents()
     summary = _summary(reader)
     if summary is None:
         summary = summarise_rows(
@@ -148,6 +151,7 @@ def read_run(path: Path) -> RunData:
             reader.loadgen(),
             run=_safe_run(reader.run),
             events=events,
+            faults=faults.figures(),
             damaged_files=reader.damaged_files,
         )
     return RunData(
@@ -221,7 +225,7 @@ def _safe_run(run: Mapping[str, Any]) -> dict[str, Any]:
         plan[name] = number(plan, name)
     status = run.get("status")
     safe: dict[str, Any] = {"plan": plan, "status": status if isinstance(status, str) else None}
-    return safe | {name: run[name] for name in ("losses", "agents") if name in run}
+    return safe | {name: run[name] for name in ("losses", "agents", "audit") if name in run}
 
 
 def is_run(path: Path) -> bool:

@@ -9,6 +9,7 @@ from harness.analysis.verdicts import VERDICTS
 from harness.report import figures
 from harness.report.agents_section import agents_section
 from harness.report.document import Block, Cell, Note, Report, Section, Table, Tile, Verdict
+from harness.report.faults_section import audit_section, faults_section
 from harness.report.fields import group, groups, listed, number, text, verdicts_of
 from harness.report.history_section import history_section
 from harness.report.latency_sections import latency_section, parts_section
@@ -56,6 +57,8 @@ def run_sections(data: RunData) -> list[Section]:
     found = [
         thresholds_section(data.summary),
         *times,
+        faults_section(data.summary),
+        audit_section(data.summary),
         history_section(data),
         _outcomes_section(data.summary),
         _schedule_section(data.summary),

@@ -28,6 +28,7 @@ VERDICT_STYLES = {
     "warning": "bold dark_orange3",
     "ok": "green",
 }
+_FAULTS_MAX = 10
 _ROWS = ("all", *OPERATIONS)
 # (heading, key, the order in which it goes where there is little room)
 _RESPONSE = (
@@ -63,12 +64,25 @@ def render_summary(summary: Mapping[str, Any], run: Mapping[str, Any]) -> Render
     if nodes is not None:
         blocks += [Text(), nodes]
     blocks += [Text(), _indented(Text(figures.plain(summary["limit"]["sentence"]), "bold"))]
+    blocks += _tried(summary)
     backups = summary.get("backups")
     if backups and backups["sentence"] and not (backups["failed"] or backups["unfinished"]):
         blocks.append(_indented(Text(figures.plain(backups["sentence"]), "dim")))
     if summary.get("thresholds"):
         blocks += [Text(), render_thresholds(summary["thresholds"])]
     return Group(*blocks)
+
+
+def _tried(summary: Mapping[str, Any]) -> list[RenderableType]:
+    """What faults did, and an audit that passed; one that did not is a headline."""
+    faults = summary.get("faults") or []
+    lines = [Text(figures.plain(one["sentence"])) for one in faults[:_FAULTS_MAX]]
+    if len(faults) > _FAULTS_MAX:
+        lines.append(Text(f"{len(faults) - _FAULTS_MAX:,} more faults are in the report.", "dim"))
+    audit = summary.get("audit") or {}
+    if audit.get("verdict") == "passed":
+        lines.append(Text(figures.plain(audit["sentence"]), VERDICT_STYLES["ok"]))
+    return [Text(), *(_indented(line) for line in lines)] if lines else []
 
 
 def _invalid(summary: Mapping[str, Any]) -> bool:

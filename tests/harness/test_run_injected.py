@@ -63,6 +63,13 @@ def test_shards_are_killed_and_stalled_as_the_plan_says(drive: Any):
     summary = run.document("summary.json")
     assert summary["failed"] == 0
     assert summary["attempts_max"] >= 2
+    killed, stalled = summary["faults"]
+    assert (killed["fault"], stalled["fault"]) == texts
+    assert stalled["recovery_s"] >= 0.5
+    assert killed["recovery_s"] > 0
+    assert killed["sentence"].startswith("at 0s kill shard 1: shard 1 answered again after ")
+    assert "at 0s kill shard 1: shard 1" in run.stdout
+    assert "at 0s kill shard 1" in (run.out / "report.html").read_text()
     audit = summary["audit"]
     assert audit["verdict"] == "passed"
     assert audit["acknowledged"] == audit["verified"] == summary["store"]["count"] > 0
