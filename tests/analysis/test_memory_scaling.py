@@ -32,7 +32,7 @@ def write_rows(
     zeros = np.zeros(count, np.int64)
     cohort = cohort_of(tier)
     writer = OpsWriter(LocalSink(directory.path), cohort, "n", WALL_NS, 0)
-    writer.files = len(list((directory.path / "ops").glob(f"cohort-{cohort:05d}-*")))
+    writer._number = len(list((directory.path / "ops").glob(f"cohort-{cohort:05d}-*")))
     writer.write(
         {
             "phase": np.full(count, PHASES.index("measure"), np.int8),
