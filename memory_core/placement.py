@@ -8,28 +8,19 @@ gone, `memory_core.keeper` starts it once a node with its folder is there.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
-import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import msgspec
 import ray
 from ray.exceptions import ActorUnavailableError, RayError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from memory_core.config import MemoryConfig
-from memory_core.directory import Entry, look_up, publish, withdraw
-from memory_core.errors import (
-    BadInputError,
-    IncompatibleError,
-    MemoryCoreError,
-    UnavailableError,
-)
+from memory_core.directory import Entry, look_up
+from memory_core.errors import BadInputError, MemoryCoreError, UnavailableError
 from memory_core.memory_record import Home, MemoryRecord
 from memory_core.node_survey import survey
 from memory_core.ray_transport import RayTransport
@@ -40,8 +31,9 @@ from memory_core.shard_calls import (
     find_actor,
     shard_name,
 )
-from memory_core.shard_choice import Choice, choose, known_memory
+from memory_core.shard_choice import choose, known_memory
 from memory_core.shard_folder import ShardClaim, check_memory_name
+from memory_core.shards import Shards, Starting, settings_of
 
 __all__ = [
     "NAMESPACE",
@@ -51,79 +43,15 @@ __all__ = [
     "Shards",
     "Starting",
     "find_shards",
+    "make_shards",
     "open_shards",
     "shard_name",
     "start_shards",
 ]
 
-_CONCURRENT_BATCHES = 16
 _START_TIMEOUT_S = 60.0
-_STOP_TIMEOUT_S = 10.0
 _AGAIN_S = 0.1
 _STALLED_S = 5.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Starting:
-    """How the shards of a memory are started.
-
-    Attributes:
-        config: of each store; its ``path`` is the folder under which each shard has one of its
-            own, on every node alike. Without one that is ``<root>/<memory>``.
-        root: the data root on every node; None is each node's own, ``$MEMORY_CORE_DATA_DIR`` of
-            its Ray processes or ``~/.memory_core/data``.
-        actor_class: what serves; None is `memory_core.shard.ShardActor`.
-        detached: whether the shards outlive the driver that starts them.
-    """
-
-    config: MemoryConfig
-    root: str | None = None
-    actor_class: type[Any] | None = None
-    detached: bool = False
-
-    @property
-    def path(self) -> str | None:
-        """The folder under which the shards have theirs, if the memory has one of its own."""
-        return None if self.config.path is None else os.path.abspath(self.config.path)
-
-    def start(self, record: MemoryRecord, shard: int, node_id: str) -> Any:
-        """Start the actor of a shard on a node; it opens its folder, and never makes one.
-
-        Raises:
-            BadInputError: an actor of its name runs.
-        """
-        actor_class = self.actor_class
-        if actor_class is None:
-            from memory_core.shard import ShardActor  # loads RocksDB and FAISS
-
-            actor_class = ShardActor
-        claim = ShardClaim(
-            memory=record.memory,
-            memory_id=record.memory_id,
-            shard=shard,
-            shards=record.shards,
-            generation=record.generation,
-            path=self.path,
-            root=self.root,
-        )
-        actor = ray.remote(actor_class).options(
-            name=shard_name(record.memory, shard),
-            namespace=NAMESPACE,
-            num_cpus=0,
-            max_restarts=-1,
-            max_task_retries=0,
-            max_concurrency=_CONCURRENT_BATCHES,
-            enable_task_events=False,
-            scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False),
-            **({"lifetime": "detached"} if self.detached else {}),
-        )
-        config = replace(self.config, path=None)
-        try:
-            return actor.remote(record.memory, shard, record.shards, config, claim)
-        except ValueError:
-            raise BadInputError(
-                "memory", f"one named {record.memory!r} is running; stop it, or name another"
-            ) from None
 
 
 def start_shards(
@@ -153,7 +81,8 @@ def start_shards(
         MemoryCoreError: a shard could not make its store.
         UnavailableError: a shard did not start.
     """
-    check_memory_name(memory)
+    if config.path is None:
+        check_memory_name(memory)
     record = MemoryRecord(
         memory=memory,
         memory_id=secrets.token_hex(8),
@@ -208,8 +137,9 @@ def open_shards(
             it is running already.
         IncompatibleError: a database was made with other settings than ``config`` has.
     """
-    check_memory_name(memory)
     path = None if config is None or config.path is None else os.fspath(config.path)
+    if path is None:
+        check_memory_name(memory)
     answers = survey(memory, path=path, root=root)
     record = known_memory(memory, answers.found)
     if record is None or not record.made:
@@ -267,155 +197,6 @@ def find_shards(memory: str, *, partial: bool = False) -> list[ShardInfo]:
     if problem is not None and not infos:
         raise problem
     return infos
-
-
-def settings_of(config: MemoryConfig) -> dict[str, Any]:
-    """What a memory's record keeps of the configuration of its stores."""
-    return {
-        field.name: getattr(config, field.name)
-        for field in fields(config)
-        if field.name not in ("path", "encoder")
-    }
-
-
-class Shards:
-    """The running shards of a memory; they live no longer than this, unless they are detached.
-
-    Attributes:
-        memory: the memory's name.
-        record: of the memory.
-        infos: who the shards are, in their order; those that are unavailable are left out.
-        unavailable: why a shard is not there, by its number.
-    """
-
-    def __init__(
-        self,
-        record: MemoryRecord,
-        starting: Starting,
-        actors: dict[int, Any],
-        infos: list[ShardInfo],
-    ) -> None:
-        self.memory = record.memory
-        self.record = record
-        self.infos = infos
-        self.unavailable: dict[int, str] = {}
-        self._starting = starting
-        self._actors = actors
-        self._changing = threading.Lock()
-        self._stopped = False
-        self._published = False
-        if actors:
-            self._publish()
-
-    @property
-    def path(self) -> str | None:
-        """See `Starting`."""
-        return self._starting.path
-
-    @property
-    def root(self) -> str | None:
-        """See `Starting`."""
-        return self._starting.root
-
-    def refresh(self) -> list[ShardInfo]:
-        """Ask the shards anew who they are: one that was started again has another process.
-
-        Raises:
-            UnavailableError: one is just being started.
-        """
-        with self._changing:
-            actors = {n: one for n, one in self._actors.items() if n not in self.unavailable}
-        calls = {shard: actors[shard].info.remote() for shard in sorted(actors)}
-        self.infos = [answered(call, shard) for shard, call in calls.items()]
-        return self.infos
-
-    def take(self, choices: dict[int, Choice]) -> None:
-        """Start shards that do not run where that was chosen, and name those that cannot.
-
-        Raises:
-            BadInputError: an actor of a shard's name runs.
-        """
-        with self._changing:
-            if self._stopped:
-                return
-            homes: list[Home | None] = list(self.record.homes)
-            homes += [None] * (self.record.shards - len(homes))
-            for shard, choice in choices.items():
-                homes[shard] = choice.home
-                if choice.node_id is None:
-                    self.unavailable[shard] = choice.reason or ""
-                    self._actors.pop(shard, None)
-                    continue
-                self._actors[shard] = self._starting.start(self.record, shard, choice.node_id)
-                self.unavailable[shard] = f"shard {shard} of memory {self.memory!r} is starting"
-            self.record = msgspec.structs.replace(self.record, homes=homes)
-            self._publish()
-
-    def settle(self, timeout_s: float = _START_TIMEOUT_S) -> None:
-        """Wait until those that were started serve, or say why they cannot yet.
-
-        Raises:
-            IncompatibleError: one never will, with the settings that it was given.
-        """
-        with self._changing:
-            calls = {
-                shard: self._actors[shard].info.remote()
-                for shard in self.unavailable
-                if shard in self._actors
-            }
-        if calls:
-            ray.wait(list(calls.values()), num_returns=len(calls), timeout=timeout_s)
-        for shard, call in calls.items():
-            try:
-                info = answered(call, shard, 0)
-            except IncompatibleError:
-                raise
-            except MemoryCoreError as error:
-                self._note(shard, str(error), None)
-            else:
-                self._note(shard, None, info)
-
-    def stop(self) -> None:
-        """Close the stores and end the actors; those that are gone already are let be."""
-        with self._changing:
-            self._stopped = True
-            closing = [actor.close.remote() for actor in self._actors.values()]
-            if closing:
-                with contextlib.suppress(RayError):
-                    ray.wait(closing, num_returns=len(closing), timeout=_STOP_TIMEOUT_S)
-            for actor in self._actors.values():
-                ray.kill(actor)
-            if self._published:
-                withdraw(self.memory)
-            self._published = False
-            self._actors.clear()
-            self.unavailable.clear()
-
-    def _note(self, shard: int, problem: str | None, info: ShardInfo | None) -> None:
-        with self._changing:
-            if self._stopped or shard not in self.unavailable:
-                return
-            if problem is not None:
-                self.unavailable[shard] = problem
-            else:
-                del self.unavailable[shard]
-            if info is not None:
-                others = [one for one in self.infos if one.shard != shard]
-                self.infos = sorted([*others, info], key=lambda one: one.shard)
-            self._publish()
-
-    def _publish(self) -> None:
-        record = self.record
-        self._published = True
-        publish(
-            Entry(
-                record.memory,
-                record.memory_id,
-                record.shards,
-                record.generation,
-                dict(self.unavailable),
-            )
-        )
 
 
 def _made(actor: Any, shard: int) -> ShardInfo:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
+from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
 from memory_core.directory import look_up
 from memory_core.errors import DeadlineError, UnavailableError
@@ -42,11 +42,9 @@ class RayTransport:
             raise DeadlineError(f"shard {shard} did not answer in {timeout_s:.3g} s") from None
         except RayTaskError as error:
             raise own_error(error, shard) from None
-        except RayActorError as error:
+        except RayError as error:  # it died, or its node did
             self._calls[shard] = None
             raise UnavailableError(f"shard {shard} is down: {first_line(error)}") from None
-        except RayError as error:
-            raise UnavailableError(f"shard {shard}: {first_line(error)}") from None
         return reply
 
     async def _found_again(self, shard: int) -> Any:

@@ -16,7 +16,6 @@ are gone, is refused, so that nobody is served an empty store for the one that w
 from __future__ import annotations
 
 import os
-import re
 import socket
 
 import msgspec
@@ -41,7 +40,7 @@ __all__ = [
     "place_of",
 ]
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_LONGEST_NAME_BYTES = 200
 
 
 class Marks(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,12 +103,19 @@ class ShardPlace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check_memory_name(name: str) -> None:
-    """Raise BadInputError unless a folder may have this name on every system."""
-    if not _NAME.fullmatch(name) or name.endswith(".json"):
+    """Raise BadInputError unless the folder of a memory below a data root may have this name."""
+    if (
+        not name.isprintable()
+        or not 1 <= len(name.encode(errors="replace")) <= _LONGEST_NAME_BYTES
+        or name.startswith(".")
+        or name.endswith(".json")
+        or "/" in name
+        or "\\" in name
+    ):
         raise BadInputError(
             "memory",
-            f"{name!r} is no name for one: give up to 128 letters, digits, dots, dashes and "
-            "underscores, a letter or digit first, and no .json at the end",
+            f"{name!r} is no name for one: give 1 to {_LONGEST_NAME_BYTES} bytes of text without "
+            "slashes, that neither begins with a dot nor ends with .json",
         )
 
 

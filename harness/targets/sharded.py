@@ -16,6 +16,7 @@ from harness.targets.base import Placement, Prepared, WatchedProcess
 from memory_core import MemoryConfig
 from memory_core.client import Answer, MemoryClient
 from memory_core.errors import BadInputError, MemoryCoreError, UnavailableError
+from memory_core.keeper import Keeper
 from memory_core.operations import Operation
 from memory_core.placement import RayTransport, Shards, open_shards, start_shards
 from memory_core.results import Result
@@ -62,6 +63,7 @@ class ShardedTarget(ABC):
 
     def __init__(self) -> None:
         self._shards: Shards | None = None
+        self._keeper: Keeper | None = None
 
     @abstractmethod
     def actor_class(self) -> type[Any]:
@@ -81,6 +83,8 @@ class ShardedTarget(ABC):
             if isinstance(error, BadInputError) and hasattr(plan, error.field):
                 raise UsageError(option_name(error.field), error.problem) from None
             raise RunFailedError(f"the store did not start: {error}") from None
+        self._keeper = Keeper(self._shards)
+        self._keeper.start()
         connection = _Connection(placement.run_id, len(self._shards.infos))
         return Prepared(
             connection=msgspec.msgpack.encode(connection),
@@ -139,6 +143,9 @@ class ShardedTarget(ABC):
 
     def destroy(self) -> None:
         """End the shards."""
+        if self._keeper is not None:
+            self._keeper.stop()
+            self._keeper = None
         if self._shards is not None:
             self._shards.stop()
             self._shards = None

@@ -124,7 +124,9 @@ def test_who_comes_second_takes_the_identity_of_the_first(
     assert written[0] is None
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a:b", "-a", "node.json", "a" * 129, "a\n"])
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "a/b", "a\\b", ".a", "node.json", "ä" * 101, "a\n", "\ud800"]
+)
 def test_a_memorys_name_is_a_folders_name(name: str):
     """What no folder may be called everywhere, or what another file is called, is refused."""
     with pytest.raises(BadInputError, match=r"memory: .* is no name for one"):
