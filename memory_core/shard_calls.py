@@ -103,7 +103,7 @@ def answered(call: Any, shard: int, timeout_s: float = _ANSWER_TIMEOUT_S) -> Sha
     except RayTaskError as error:
         raise own_error(error, shard) from None
     except RayActorError as error:
-        raise UnavailableError(f"shard {shard} does not run: {last_line(error)}") from None
+        raise UnavailableError(f"shard {shard} does not run: {_said(error)}") from None
     except RayError as error:
         raise UnavailableError(f"shard {shard} did not start: {first_line(error)}") from None
     return msgspec.msgpack.decode(packed, type=ShardInfo)
@@ -120,6 +120,12 @@ def first_line(error: BaseException) -> str:
     """What an error of Ray's begins with."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+def _said(error: RayActorError) -> str:
+    """What Ray says of an actor that is gone, without the list of its numbers."""
+    lines = [line for line in str(error).splitlines() if not line.startswith("\t")]
+    return " ".join(line.strip() for line in lines if line.strip()) or type(error).__name__
 
 
 def last_line(error: BaseException) -> str:

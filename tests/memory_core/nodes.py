@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from memory_core import UnavailableError
 from memory_core.ray_memory import RayMemory
@@ -69,12 +71,20 @@ class Nodes:
 def cluster_of_nodes() -> Iterator[Nodes]:
     """A cluster of a head without cores, which this process is connected to.
 
-    A node that is killed is declared dead soon, one that is slow to answer is not.
+    A node that is killed is declared dead soon, one that is slow to answer is not. The nodes ask
+    for a token, as a Ray does that `ray.init` starts: this process, which may have had one of
+    those, answers to none that does not present it.
     """
     import ray
+    from ray._private.authentication import authentication_token_setup as token
     from ray.cluster_utils import Cluster
 
-    with tempfile.TemporaryDirectory(prefix="n-", ignore_cleanup_errors=True) as folder:
+    with (
+        mock.patch.dict(os.environ),
+        tempfile.TemporaryDirectory(prefix="n-", ignore_cleanup_errors=True) as folder,
+    ):
+        token.enable_token_auth_by_default()
+        token.ensure_token_if_auth_enabled(create_token_if_missing=True)
         settings = {
             "health_check_initial_delay_ms": 0,
             "health_check_period_ms": 300,
