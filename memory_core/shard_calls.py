@@ -63,8 +63,9 @@ class ShardInfo(msgspec.Struct, frozen=True):
 
     @classmethod
     def here(cls, memory: str, shard: int, shards: int, *, path: str, opened: int) -> ShardInfo:
-        """The info of a shard in this process, an actor's."""
-        node_id = ray.get_runtime_context().get_node_id()
+        """The info of a shard in this process, which is an actor's unless it has no Ray."""
+        # asked where there is none, Ray would start one
+        node_id = ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
         host = socket.gethostname()
         return cls(memory, shard, shards, os.getpid(), node_id, host, path, opened)
 
