@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +32,12 @@ from harness.analysis.summary import summarise
 from harness.benchmarks.auditing import Retrieved, Tiers
 from harness.benchmarks.bench import Bench, BenchInterrupted, Step
 from harness.benchmarks.loading import Load
+from harness.benchmarks.memory_settings import MemorySettings
 from harness.benchmarks.probed_step import ProbedStep
 from harness.benchmarks.prober import Audit, Counted, Forced, Searched, cohort_of
 from harness.benchmarks.prober_actor import ProberActor, disk_usage_bytes
 from harness.databases import Databases, memory_name, remove
-from harness.errors import HarnessError, RunFailedError, UsageError
+from harness.errors import HarnessError, RunFailedError
 from harness.plan import RunPlan
 from harness.rundir import Status
 from harness.rundir_reader import open_run
@@ -47,52 +47,13 @@ from harness.targets.base import Placement, Prepared
 from harness.topology import hosts_of
 from memory_core.operations import TIERS
 
-__all__ = ["BASELINE", "VOLUMES", "MemorySettings", "measure", "step_of"]
+__all__ = ["BASELINE", "measure", "step_of"]
 
 BASELINE = "baseline"
-VOLUMES = (1_000, 10_000, 100_000, 1_000_000)
-MAX_VOLUME = 100_000_000
 BASELINE_S = 3.0
 SETTLE_S = 60.0
 # (the tier that memories are forced to, the percentage of the tier above, from which volume on)
 FORCED = (("im", 30.0, 10_000), ("ltm", 20.0, 100_000))
-
-
-@dataclass(frozen=True, kw_only=True)
-class MemorySettings:
-    """What the benchmark was told, beside the plan.
-
-    Attributes:
-        volumes: in memories, ascending.
-        probes: stores at each volume, and as many retrieves.
-        searches: at each volume, and as many across tiers.
-        k: hits of a search.
-
-    Raises:
-        UsageError: a value is out of its range.
-    """
-
-    volumes: tuple[int, ...] = VOLUMES
-    probes: int = 10_000
-    searches: int = 1_000
-    k: int = 10
-
-    def __post_init__(self) -> None:
-        wanted = tuple(sorted(set(self.volumes)))
-        if not wanted:
-            raise UsageError("--volumes", "are missing; give some, such as 1000,10000")
-        if wanted[0] < 1 or wanted[-1] > MAX_VOLUME:
-            raise UsageError("--volumes", f"must be from 1 to {MAX_VOLUME:,}")
-        object.__setattr__(self, "volumes", wanted)
-        for name, value in (("--probes", self.probes), ("--searches", self.searches)):
-            if not 1 <= value <= 10_000_000:
-                raise UsageError(name, f"must be from 1 to 10,000,000, not {value}")
-        if not 1 <= self.k <= 1_000:
-            raise UsageError("--k", f"must be from 1 to 1,000, not {self.k}")
-
-    def as_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
-        return {**asdict(self), "volumes": list(self.volumes)}
 
 
 def step_of(volume: int) -> str:

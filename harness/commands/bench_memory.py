@@ -25,7 +25,7 @@ from harness.plan import RunPlan, option_name
 if TYPE_CHECKING:
     from harness.benchmarks.bench import Bench
     from harness.benchmarks.bench_directory import BenchDirectory
-    from harness.benchmarks.memory_scaling import MemorySettings
+    from harness.benchmarks.memory_settings import MemorySettings
 
 __all__ = ["COMMAND", "memory"]
 
@@ -193,7 +193,7 @@ def _asked(
     Raises:
         UsageError: what was told contradicts what was begun.
     """
-    from harness.benchmarks.memory_scaling import MemorySettings
+    from harness.benchmarks.memory_settings import MemorySettings
 
     told = {name: value for name, value in options.items() if value is not None}
     if reopened is None:

@@ -15,7 +15,8 @@ import pytest
 from harness.analysis.memory_scaling import summarise_memory_scaling
 from harness.benchmarks.bench import Bench, BenchInterrupted
 from harness.benchmarks.bench_directory import BenchDirectory
-from harness.benchmarks.memory_scaling import MemorySettings, measure
+from harness.benchmarks.memory_scaling import measure
+from harness.benchmarks.memory_settings import MemorySettings
 from harness.errors import RunFailedError
 from harness.plan import RunPlan
 from harness.ray_session import LOCAL, RaySession, ray_session

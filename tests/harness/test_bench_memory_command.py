@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.benchmarks.bench_directory import BenchDirectory
-from harness.benchmarks.memory_scaling import MAX_VOLUME, MemorySettings
+from harness.benchmarks.memory_settings import MAX_VOLUME, MemorySettings
 from harness.commands.bench_memory import memory, parse_volumes
 from harness.errors import UsageError
 from harness.plan import RunPlan
@@ -126,3 +128,9 @@ def test_two_commands_do_not_go_on_in_one_directory(tmp_path: Path):
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert "another command is at work" in refused("--out", out)
     assert (out / "steps/volume-1000").is_dir()
+
+
+def test_what_is_asked_first_does_not_load_ray():
+    """Ray reads the environment when it is imported, which is set by the plan that is asked for."""
+    words = "import sys, harness.benchmarks.memory_settings; sys.exit('ray' in sys.modules)"
+    subprocess.run([sys.executable, "-c", words], check=True, timeout=100)
