@@ -52,6 +52,23 @@ def lab(lab_of_session: RunningLab) -> Iterator[RunningLab]:
         lab_of_session.heal_all()
 
 
+@pytest.fixture
+def cluster(lab: RunningLab) -> RunningLab:
+    """The lab of the session, with Ray on all of its hosts."""
+    lab.ray_up()
+    return lab
+
+
+@pytest.fixture
+def other_name(lab_allowed: None) -> Iterator[str]:
+    """The name of a lab of the test's own, removed with it."""
+    name = process_name(os.getpid(), "u")
+    try:
+        yield name
+    finally:
+        call_lab(name, "down")
+
+
 def _remove_abandoned() -> None:
     """Remove the labs of pytest processes that are no more."""
     for folder in Path("/var/tmp").glob("agent-memory-harness-[tu]*"):

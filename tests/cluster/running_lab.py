@@ -6,6 +6,7 @@ process was killed is removed by the next that makes one.
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
@@ -13,16 +14,28 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
-__all__ = ["ROOT", "RunningLab", "call_lab", "folder_of", "poll", "process_name", "refuse"]
+__all__ = ["HEAD", "ROOT", "RunningLab", "call_lab", "folder_of", "poll", "process_name", "refuse"]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SCRIPT = [sys.executable, str(ROOT / "scripts" / "lib" / "lab")]
 _CALL_TIMEOUT_S = 120.0
 _POLL_S = 0.1
+HEAD = 1
+_RAY_TIMEOUT_S = 240.0
+# Of a head that is not there, Ray's own client asks for ever.
+_NODES = """
+import json, os, socket, sys
+address = os.environ.get("RAY_ADDRESS") or sys.exit("no cluster")
+host, _, port = address.rpartition(":")
+socket.create_connection((host, int(port)), 5).close()
+import ray
+ray.init(address=address, log_to_driver=False)
+print(json.dumps(ray.nodes()))
+"""
 _LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -89,6 +102,7 @@ class RunningLab:
             line.removeprefix("host ").split()[:2] for line in done.stdout.splitlines()[:-1]
         )
         self._to_heal: set[int] = set()
+        self._ray_is_up = False
 
     @property
     def hosts(self) -> list[int]:
@@ -137,23 +151,27 @@ class RunningLab:
 
     def cut(self, host: int) -> None:
         """Partition a host from all others."""
-        self._to_heal.add(host)
+        self._harm(host)
         self.call("cut", f"{host}")
 
     def kill(self, host: int) -> None:
         """End all that runs on a host."""
-        self._to_heal.add(host)
+        self._harm(host)
         self.call("kill", f"{host}")
 
     def stall(self, host: int) -> None:
         """Stop all that runs on a host."""
-        self._to_heal.add(host)
+        self._harm(host)
         self.call("stall", f"{host}")
 
     def slow(self, host: int, rate: str) -> None:
         """Limit the host's link to this rate, such as ``10mbit``."""
-        self._to_heal.add(host)
+        self._harm(host)
         self.call("slow", f"{host}", "--rate", rate)
+
+    def _harm(self, host: int) -> None:
+        self._to_heal.add(host)
+        self._ray_is_up = False
 
     def heal(self, host: int) -> None:
         """End what was done to a host."""
@@ -164,6 +182,50 @@ class RunningLab:
         """End what was done to any host by these methods."""
         for host in sorted(self._to_heal):
             self.heal(host)
+
+    def ray(self, *arguments: str, timeout_s: float = _RAY_TIMEOUT_S) -> str:
+        """Run ``ray`` on the machine, on the lab's cluster; what it printed."""
+        done = subprocess.run(
+            [Path(sys.executable).with_name("ray"), *arguments, self.cluster_file],
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout_s,
+        )
+        assert done.returncode == 0, f"ray {shlex.join(arguments)}: {done.stdout}"
+        return done.stdout
+
+    def ray_up(self) -> None:
+        """Have a cluster with a node of each host: ``ray up``, or what is missing of it.
+
+        Hosts that are down are booted, and Ray is started again where it does not run. Nothing
+        is looked at as long as no host was harmed since.
+        """
+        if self._ray_is_up:
+            return
+        self.call("up")
+        there = self.nodes()
+        if HEAD not in there:
+            self.ray("up", "-y")
+        else:
+            for host in set(self.hosts) - set(there):
+                self.call("join", f"{host}")
+        poll(lambda: set(self.nodes()) == set(self.hosts), "all nodes are there", _RAY_TIMEOUT_S)
+        self._ray_is_up = True
+
+    def nodes(self) -> dict[int, dict[str, Any]]:
+        """What Ray on the head says of each node that is alive, by host; empty without a Ray."""
+        asked = self.exec(HEAD, "python", "-c", _NODES)
+        if asked.returncode != 0:
+            return {}
+        hosts = {address: int(host) for host, address in self._addresses.items()}
+        return {
+            hosts[node["NodeManagerAddress"]]: node
+            for node in json.loads(asked.stdout.splitlines()[-1])
+            if node["Alive"]
+        }
 
     def down(self) -> None:
         """Remove the lab."""

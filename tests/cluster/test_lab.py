@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,23 +17,13 @@ from tests.cluster.running_lab import (
     call_lab,
     folder_of,
     poll,
-    process_name,
 )
+from tests.cluster.traces import namespaces, traces
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 # A connection to a host's sshd; the exit code says whether there is an answer in time.
 REACH = "timeout 3 bash -c 'read -r banner </dev/tcp/{address}/22'"
-
-
-@pytest.fixture
-def other_name(lab_allowed: None) -> Iterator[str]:
-    """The name of a lab of the test's own, removed with it."""
-    name = process_name(os.getpid(), "u")
-    try:
-        yield name
-    finally:
-        call_lab(name, "down")
 
 
 def reaches(lab: RunningLab, host: int, other: int) -> bool:
@@ -62,7 +51,9 @@ def test_a_host_sees_no_process_and_no_secret_of_the_machine(lab: RunningLab):
         for file in [run, other]:
             assert lab.exec(2, "test", "-e", file.name).returncode == 1
     assert lab.shell(2, "cd; pwd") == "/home/lab\n"
-    assert "auth_token" not in lab.shell(2, "ls -A ~ ~/.ray 2>/dev/null | cat")
+    machines = Path("~/.bashrc").expanduser()
+    assert lab.shell(2, "cat ~/.bashrc").startswith(". /etc/profile.d/zz-lab.sh\n")
+    assert not machines.exists() or "zz-lab" not in machines.read_text()
 
 
 def test_the_checkout_is_there_and_cannot_be_changed(lab: RunningLab):
@@ -79,7 +70,7 @@ def test_ssh_takes_the_labs_key_and_no_other(lab: RunningLab, tmp_path: Path):
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", other_key], check=True)
     known = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
     options = [*known, "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "ConnectTimeout=60"]
-    command = f"root@{lab.address(1)}", "echo $RAY_ADDRESS; command -v ray harness"
+    command = f"root@{lab.address(1)}", "echo $MEMORY_CORE_DATA_DIR; command -v ray harness"
     results = {
         key: subprocess.run(
             ["ssh", "-F", "none", *options, "-i", key, *command],
@@ -91,7 +82,7 @@ def test_ssh_takes_the_labs_key_and_no_other(lab: RunningLab, tmp_path: Path):
         for key in [lab.folder / "id_ed25519", other_key]
     }
     accepted, refused = results.values()
-    assert accepted.stdout.split()[0] == f"{lab.address(1)}:6379", accepted.stderr
+    assert accepted.stdout.split()[0].startswith("/var/lib/"), accepted.stderr
     assert [Path(line).name for line in accepted.stdout.split()[1:]] == ["ray", "harness"]
     assert refused.returncode == 255
     assert "Permission denied" in refused.stderr
@@ -106,7 +97,8 @@ def test_exec_is_the_command(lab: RunningLab):
     assert lab.exec(2, "sh", "-c", "kill -KILL $$").returncode == 128 + signal.SIGKILL
     missing = lab.exec(2, "no-such-command")
     assert missing.returncode == 127
-    assert missing.stderr == "scripts/lab: no-such-command: No such file or directory.\n"
+    assert missing.stderr.startswith("scripts/lab: ")
+    assert missing.stderr.endswith("no-such-command: not found\n")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 3), (signal.SIGKILL, -9)])
@@ -262,38 +254,6 @@ def test_without_a_lab_the_remedy_is_named(other_name: str):
         )
     assert call_lab(other_name, "down").returncode == 0
     assert call_lab("Too-Long-A-Name", "up").returncode == 2
-
-
-def traces(name: str) -> list[str]:
-    """What there is of a lab on the machine: files, processes, links, mounts, namespaces."""
-    found = [str(path) for path in Path("/var/tmp").glob(f"agent-memory-harness-{name}*")]
-    for pattern in ["ray/cluster-*", "ray_ssh_*/*"]:
-        found += [str(path) for path in Path("/tmp").glob(pattern) if name in path.name]
-    for path in Path("/tmp").glob("ray-config-*"):
-        found += [str(path)] * (f'agent-memory-harness-{name}"' in path.read_text())
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                line = (entry / "cmdline").read_bytes().decode(errors="replace")
-            except OSError:
-                continue
-            found += [f"{entry.name} {line}"] * (f"agent-memory-harness-{name}" in line)
-    found += [path.name for path in Path("/sys/class/net").glob(f"amh-{name}*")]
-    mounts = Path("/proc/self/mounts").read_text().splitlines()
-    found += [line for line in mounts if f"agent-memory-harness-{name}" in line]
-    return found
-
-
-def namespaces() -> set[str]:
-    """The network namespaces of all processes."""
-    found = set()
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                found.add(str((entry / "ns" / "net").readlink()))
-            except OSError:
-                continue
-    return found
 
 
 def test_down_leaves_no_trace_and_can_be_repeated(other_name: str):

@@ -14,7 +14,7 @@ from typing import Any
 from lab.errors import LabError
 from lab.layout import CHECKOUT, HEAD, Lab
 
-__all__ = ["Roles", "cluster_of", "write_cluster_file"]
+__all__ = ["Roles", "cluster_of", "start_command", "write_cluster_file"]
 
 _TOKEN_PLACE = "~/.ray/auth_token"  # noqa: S105 - where it is, not what it is
 
@@ -48,6 +48,24 @@ def write_cluster_file(lab: Lab, roles: Roles) -> None:
     heading = f"# Made by scripts/lab from {original}, for the lab {lab.name!r}.\n"
     text = heading + yaml.safe_dump(made, sort_keys=False)
     lab.cluster_file.write_text(text, encoding="utf-8")
+
+
+def start_command(lab: Lab, host: int) -> list[str]:
+    """What starts Ray on a host, as its start commands in the file for ``ray up`` do.
+
+    Raises:
+        LabError: the file is not there, or not as expected.
+    """
+    import yaml
+
+    kind = "head" if host == HEAD else "worker"
+    try:
+        cluster = yaml.safe_load(lab.cluster_file.read_text(encoding="utf-8"))
+        commands = [f"( {command} )" for command in cluster[f"{kind}_start_ray_commands"]]
+        head = cluster["provider"]["head_ip"]
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise LabError(f"{lab.cluster_file} is no file for ray up ({error}).") from error
+    return ["bash", "-c", f"export RAY_HEAD_IP={head}; {' && '.join(commands)}"]
 
 
 def cluster_of(given: dict[str, Any], lab: Lab, roles: Roles) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from lab.cluster_file import Roles
+from lab.cluster_file import Roles, start_command
 from lab.errors import LabError, UsageError
 from lab.hosts import heal, kill, slow_down, stall
 from lab.layout import MOST_HOSTS, Lab, lab_name
@@ -25,6 +25,8 @@ from lab.processes import init_of, inits, members
 __all__ = ["main"]
 
 _DEFAULT_HOSTS = 4
+# With the settings that a session by SSH has; the name is that of who complains.
+_AS_A_SESSION = ["bash", "-c", '. ~/.bashrc; exec -- "$@"', "scripts/lab"]
 _DESCRIPTION = """\
 Hosts on this machine, made of namespaces, to try a cluster on. Needs root, and Debian's iproute2,
 openssh-server and rsync. Hosts are numbered from 1, which is the head of the cluster.
@@ -43,7 +45,8 @@ openssh-server and rsync. Hosts are numbered from 1, which is the head of the cl
   scripts/lab slow HOST --rate 10mbit [--delay 20ms] [--loss 1%]
                                    each way; delay and loss where the kernel has netem
   scripts/lab heal HOST            ends all of these; a killed host boots, with its disk as it
-                                   was, and joins the cluster when ray is started there
+                                   was, but without Ray
+  scripts/lab join HOST            starts Ray there again, as ray up has done
   scripts/lab status               which hosts are up, and the path of the file for ray up
   scripts/lab down                 removes every trace, also of an up that was killed
 
@@ -64,13 +67,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _execute(lab_name(), given[1:])
         options = _parser().parse_args(given)
         name = lab_name()
+        if options.verb == "join":
+            lab = Lab.there(name)
+            host = lab.number(options.host)
+            return _run_on(lab, host, start_command(lab, host))
         with alone(name):
             _change(name, options)
+        sys.stdout.flush()
     except LabError as error:
         print(f"scripts/lab: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # whoever read it has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return 0
 
 
@@ -102,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
         ("kill", "end all that runs on a host"),
         ("stall", "stop all that runs on a host"),
         ("slow", "limit a host's link"),
+        ("join", "start Ray on a host again"),
     ]:
         one = verbs.add_parser(verb, help=meaning, allow_abbrev=False)
         one.add_argument("host", metavar="HOST")
@@ -166,8 +177,11 @@ def _execute(name: str, arguments: list[str]) -> int:
     if "--" not in arguments[:2] or len(arguments) < 3:
         raise UsageError("Say which host and what to run: scripts/lab exec HOST -- COMMAND.")
     lab = Lab.there(name)
-    host = lab.number(arguments[0])
-    environment = lab.environment(host)
+    return _run_on(lab, lab.number(arguments[0]), arguments[2:])
+
+
+def _run_on(lab: Lab, host: int, command: Sequence[str]) -> int:
+    environment = lab.environment()
     if "TERM" in os.environ:
         environment["TERM"] = os.environ["TERM"]
-    return run_inside(init_of(lab, host), arguments[2:], environment)
+    return run_inside(init_of(lab, host), [*_AS_A_SESSION, *command], environment)

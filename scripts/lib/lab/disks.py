@@ -12,6 +12,7 @@ import secrets
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from lab.errors import LabError
@@ -35,6 +36,11 @@ MaxStartups 100
 MaxSessions 100
 SetEnv {environment}
 Subsystem sftp internal-sftp
+"""
+# The second line is what cluster/setup writes there on a host.
+_BASHRC = """\
+. /etc/profile.d/zz-lab.sh
+. ~/agent-memory-harness/cluster/environment.sh
 """
 
 
@@ -66,9 +72,9 @@ def make_disk(lab: Lab, host: int) -> None:
         _hide_machines(place)
     (home / ".ssh").chmod(0o700)
     settings = "".join(
-        f"export {name}={shlex.quote(value)}\n" for name, value in lab.environment(host).items()
+        f"export {name}={shlex.quote(value)}\n" for name, value in lab.environment().items()
     )
-    quoted = " ".join(f'"{name}={value}"' for name, value in lab.environment(host).items())
+    quoted = " ".join(f'"{name}={value}"' for name, value in lab.environment().items())
     sshd_config = _SSHD_CONFIG.format(address=lab.address(host), home=HOME, environment=quoted)
     names = "".join(
         f"{lab.address(other)} {lab.host_name(other)}\n" for other in range(1, lab.hosts + 1)
@@ -81,14 +87,14 @@ def make_disk(lab: Lab, host: int) -> None:
         ("etc/hosts", f"127.0.0.1 localhost\n{names}", 0o644),
         ("etc/profile.d/zz-lab.sh", settings, 0o644),
         ("etc/ssh/lab_sshd_config", sshd_config, 0o644),
-        (f"{HOME}/.bashrc", ". /etc/profile.d/zz-lab.sh\n", 0o644),
+        (f"{HOME}/.bashrc", _BASHRC, 0o644),
         (f"{HOME}/.profile", ". ~/.bashrc\n", 0o644),
         (f"{HOME}/.ssh/authorized_keys", public_key, 0o600),
     ]:
         file = disk / path.lstrip("/")
         file.touch(mode=mode)
         file.write_text(text, encoding="utf-8")
-    (home / "agent-memory-harness").symlink_to(CHECKOUT)
+    _link_checkout(home / "agent-memory-harness")
     _make_key(disk / "etc/ssh/lab_host_key", lab.host_name(host))
 
 
@@ -99,6 +105,16 @@ def empty_temporary(lab: Lab, host: int) -> None:
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(exist_ok=True)
         place.chmod(0o1777)
+
+
+def _link_checkout(place: Path) -> None:
+    """What the checkout holds, in the place of the one that ``cluster/setup`` makes on a host."""
+    place.mkdir()
+    for entry in CHECKOUT.iterdir():
+        if entry.name != ".venv":
+            (place / entry.name).symlink_to(entry)
+    # of the Python that runs this, whose environment need not be the checkout's own
+    (place / ".venv").symlink_to(sys.prefix)
 
 
 def _hide_machines(place: Path) -> None:

@@ -112,7 +112,7 @@ def _write_boot_file(lab: Lab, host: int, *, ready_fd: int, go_fd: int) -> None:
         "go_fd": go_fd,
         "host_name": lab.host_name(host),
         "address": lab.address(host),
-        "environment": lab.environment(host),
+        "environment": lab.environment(),
         "visible": lab.visible_folders(),
         "shared": str(lab.shared),
         "shared_at": SHARED,

@@ -179,9 +179,10 @@ class Lab:
         """The host's disk, ``boot.json`` and what its PID 1 has to say."""
         return self.folder / "hosts" / str(host)
 
-    def environment(self, host: int) -> dict[str, str]:
-        """What a session on this host has, by SSH or by ``scripts/lab exec``."""
-        variables = {
+    @staticmethod
+    def environment() -> dict[str, str]:
+        """What a session on a host begins with; ``cluster/environment.sh`` gives it the rest."""
+        return {
             "PATH": f"{sys.prefix}/bin:{_SYSTEM_PATH}",
             "HOME": HOME,
             "USER": "root",
@@ -191,12 +192,7 @@ class Lab:
             "PYTHONPATH": str(CHECKOUT),
             "PYTHONDONTWRITEBYTECODE": "1",
             "MEMORY_CORE_DATA_DIR": DATA_DIR,
-            "RAY_AUTH_MODE": "token",
-            "RAY_USAGE_STATS_ENABLED": "0",
         }
-        if host == HEAD:
-            variables["RAY_ADDRESS"] = f"{self.address(HEAD)}:6379"
-        return variables
 
     @staticmethod
     def visible_folders() -> list[str]:
