@@ -102,7 +102,8 @@ def plan(
     default AWS's i4i.4xlarge and c6i.4xlarge.
     """
     from harness.sizing.cluster_plan import plan_cluster
-    from harness.sizing.evidence import read_evidence, write_evidence
+    from harness.sizing.evidence import write_evidence
+    from harness.sizing.reading import read_evidence
 
     question = _question(asked)
     evidence = read_evidence([*places, *more])

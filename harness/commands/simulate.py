@@ -45,7 +45,7 @@ def simulate(places: tuple[Path, ...], more: tuple[Path, ...], as_json: bool, **
     control actor; what else there is one of is weighed by what it was measured to bear.
     """
     from harness.simulation.breaking import Trial, breaking
-    from harness.sizing.evidence import read_evidence
+    from harness.sizing.reading import read_evidence
 
     rate, duration_s = asked["rate_per_agent"], asked["duration_s"]
     if not 1e-6 <= rate <= 1e6:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.errors import UsageError
 from harness.simulation.control_plane import ControlCosts, Limit, Scale, limits
 from harness.simulation.control_queue import ControlDelays, simulate_control
 from harness.sizing.cluster import Processes, Wish, processes_at, processes_for
@@ -18,8 +17,6 @@ __all__ = ["Breaking", "Trial", "breaking"]
 
 COHORT_BUSY_RATIO_MAX = 0.7
 CORES_A_NODE = 15
-# Simulating more lanes of a shard would only take longer to say the same.
-_LANES_MAX = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,12 +89,6 @@ def breaking(
         processes = processes_for(wish, demands, COHORT_BUSY_RATIO_MAX, given_shards=trial.shards)
     else:
         processes = processes_at(wish, demands, trial.shards, trial.cohorts)
-    if processes.cohorts > _LANES_MAX:
-        raise UsageError(
-            "--rate-per-agent",
-            f"of {trial.rate_per_agent_ops_s:g} needs {processes.cohorts:,} agent tasks; at most "
-            f"{_LANES_MAX:,} are simulated, so give a lower rate or fewer agents",
-        )
     scale = Scale(
         agents=trial.agents,
         shards=processes.shards,

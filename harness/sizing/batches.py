@@ -8,7 +8,7 @@ fewer rows than its size says, and is left out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -20,6 +20,7 @@ __all__ = ["BatchRows", "Batches", "batches_of", "thinned"]
 
 BatchRows = Mapping[str, npt.NDArray[Any]]
 _NS_A_US = 1_000
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
 class Batches(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,9 +32,17 @@ class Batches(msgspec.Struct, frozen=True, kw_only=True):
         passage_us: all the rest of the operations' time, their mean: queueing and transport.
     """
 
-    operations: dict[str, list[int]]
-    service_us: list[int]
-    passage_us: list[int]
+    operations: dict[str, list[_Count]]
+    service_us: list[_Count]
+    passage_us: list[_Count]
+
+    def __post_init__(self) -> None:
+        """Raise ValueError unless all columns are of one length."""
+        columns = [*self.operations.values(), self.passage_us]
+        if set(self.operations) != set(OPERATIONS):
+            raise ValueError(f"operations: must be of {', '.join(OPERATIONS)}")
+        if any(len(column) != self.count for column in columns):
+            raise ValueError("service_us: columns of batches are not of one length")
 
     @property
     def count(self) -> int:

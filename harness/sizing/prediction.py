@@ -36,7 +36,8 @@ BUSY_RATIOS = (0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05)
 _CARRIED_RATIO_MIN = 0.97
 # So many operations of a shard are simulated: a p99 of 200 that are beyond it.
 _OPERATIONS = 20_000
-_DURATION_S = (2.0, 600.0)
+# More would take minutes and gigabytes.
+_COHORTS_MAX = 100_000
 _RESAMPLES = 200
 _CONFIDENCE = 0.95
 
@@ -126,9 +127,18 @@ def _at_utilisation(
 
 
 def simulated(wish: Wish, demands: Demands, shards: int, cohorts: int, *, seed: int = 1) -> Outcome:
-    """Simulate a cluster by one of its shards."""
+    """Simulate a cluster by one of its shards.
+
+    Raises:
+        UsageError: it has more cohorts than are simulated.
+    """
+    if cohorts > _COHORTS_MAX:
+        raise UsageError(
+            "--rate-per-agent",
+            f"{wish.rate_ops_s:,.0f} operations/s need {cohorts:,} agent tasks, and at most "
+            f"{_COHORTS_MAX:,} are simulated; give a lower rate or fewer agents",
+        )
     duration_s = _OPERATIONS * shards / wish.rate_ops_s
-    duration_s = min(max(duration_s, _DURATION_S[0]), _DURATION_S[1])
     layout = Layout(
         shards=shards,
         cohorts=cohorts,

@@ -91,7 +91,7 @@ def test_shards_that_are_too_few_are_called_so(simulate):
         (("--agents", 5), "Missing option '--shards'"),
         (("--agents", 0, "--shards", 1), "--agents: 0 is not in the range"),
         ((*LARGE, "--rate-per-agent", "nan"), "--rate-per-agent: must be from"),
-        ((*LARGE, "--rate-per-agent", 1_000), "agent tasks; at most 100,000 are simulated"),
+        ((*LARGE, "--rate-per-agent", 1_000), "agent tasks, and at most 100,000 are simulated"),
         ((*LARGE, "--duration", 0), "--duration: must be above 0 s"),
     ],
 )

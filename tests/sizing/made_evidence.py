@@ -7,7 +7,8 @@ from typing import Any
 
 from harness.schema import OPERATIONS
 from harness.sizing.batches import Batches
-from harness.sizing.evidence import Evidence, MemoryEvidence, RunEvidence, read_evidence
+from harness.sizing.evidence import Evidence, MemoryEvidence, RunEvidence
+from harness.sizing.reading import read_evidence
 
 RECORDED = Path(__file__).parents[1] / "data" / "evidence.json"
 WITH_PAUSES = RECORDED.with_name("evidence-with-pauses.json")

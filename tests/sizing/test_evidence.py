@@ -10,8 +10,10 @@ import pytest
 
 from harness.errors import RunDirectoryError, UsageError
 from harness.rundir_reader import open_run
-from harness.sizing.evidence import read_evidence, write_evidence
+from harness.sizing.evidence import write_evidence
+from harness.sizing.reading import read_evidence
 from tests.made_runs import golden_run, rewrite
+from tests.sizing.made_evidence import RECORDED
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +92,9 @@ def test_a_file_keeps_all_of_it(bench: Path, tmp_path: Path):
         ("{}", "neither a directory of a run nor evidence"),
         ("not JSON", "neither a directory of a run nor evidence"),
         ('{"runs": [], "memories": [], "schema_version": 9}', "has version 9"),
+        (RECORDED.read_text().replace('"batches_sent":2502', '"batches_sent":0'), "neither"),
+        (RECORDED.read_text().replace('"service_us":[', '"service_us":[7,', 1), "neither"),
+        (RECORDED.read_text().replace('"store":', '"stare":', 1), "neither"),
     ],
 )
 def test_a_file_of_something_else_is_refused(tmp_path: Path, document: str, part: str):
@@ -135,6 +140,23 @@ def test_a_run_without_rows_or_cpu_is_refused(step: Path):
     summary["resources"]["shard"]["cpu_seconds"] = None
     (step / "summary.json").write_text(json.dumps(summary))
     with pytest.raises(UsageError, match="has no CPU time of shards"):
+        read_evidence([step])
+
+
+@pytest.mark.parametrize(
+    ("file", "changes"),
+    [
+        ("summary.json", {"resources": {}}),
+        ("summary.json", {"all": None}),
+        ("summary.json", {"agents": {"count": "many"}}),
+        ("summary.json", {"throughput_ops_s": -1}),
+        ("run.json", {"topology": 5}),
+    ],
+)
+def test_documents_that_no_run_writes_are_refused(step: Path, file: str, changes: dict):
+    """Whatever is in them, it is a sentence and not a traceback."""
+    rewrite(step / file, **changes)
+    with pytest.raises((RunDirectoryError, UsageError), match=str(step)):
         read_evidence([step])
 
 

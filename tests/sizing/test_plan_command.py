@@ -91,6 +91,7 @@ def test_a_smaller_rate_needs_less(plan):
         ((*ASKED[:4], "--target-p99", "50", "--from", RECORDED), "--target-p99: '50' is no time"),
         ((*ASKED[:4], "--target-p99", "0ms", "--from", RECORDED), "--target-p99: '0ms' is no time"),
         ((*ASKED[:4], "--target-p99", "1us", "--from", RECORDED), "below what a nearly idle shard"),
+        ((*ASKED, "--rate-per-agent", 1e6, "--from", RECORDED), "at most 100,000 are simulated"),
         ((*ASKED, "--rate-per-agent", "nan", "--from", RECORDED), "--rate-per-agent: must be from"),
         ((*ASKED, "--core-speed", "0", "--from", RECORDED), "--core-speed: must be from 0.01"),
         ((*ASKED, "--node-memory", "much", "--from", RECORDED), "--node-memory: 'much' is no size"),
@@ -104,6 +105,14 @@ def test_it_refuses_what_it_cannot_size(plan, monkeypatch, tmp_path: Path, argum
     assert (code, out) == (2, "")
     assert part in err
     assert err.count("\n") == 1
+
+
+def test_agents_that_hardly_ever_ask_are_sized(plan):
+    """However long the simulated time is that some thousand operations take."""
+    code, out, _ = plan(*ASKED, "--rate-per-agent", 1e-6, "--json", "--from", RECORDED)
+    assert code == 0
+    processes = json.loads(out)["plan"]["processes"]
+    assert (processes["shards"], processes["cohorts"]) == (1, 40)  # 25,000 agents in a task
 
 
 def test_runs_without_volumes_are_refused(plan, tmp_path: Path):

@@ -19,8 +19,9 @@ from harness.analysis.usl import fit_usl
 from harness.errors import HarnessError
 from harness.simulation.control_plane import ControlCosts
 from harness.sizing.demands import fit_demands
-from harness.sizing.evidence import RunEvidence, read_evidence
+from harness.sizing.evidence import RunEvidence
 from harness.sizing.prediction import foretold_run
+from harness.sizing.reading import read_evidence
 
 __all__ = ["MEASUREMENTS", "ROWS", "ScaleSizes", "figure_specs"]
 
