@@ -17,5 +17,7 @@ The store at depth (``scripts/bench core``):
                 calls meanwhile, `quiet` waits
     walk, exact the states, and exact search on vectors made apart from the store
 
+Several hosts (``scripts/bench cluster``): `cluster`, on a lab of namespaces (scripts/lab).
+
 A ratio is taken within a repeat, and the median is of the repeats' ratios.
 """

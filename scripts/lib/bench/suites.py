@@ -1,4 +1,4 @@
-"""The suites of measurements: what the harness and the store must reach, and the store at depth."""
+"""The suites of measurements: the harness and the store, the store at depth, several hosts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench import catalogue, core, core_figures, scale
+from bench import catalogue, cluster, core, core_figures, scale
 from bench.figures import FigureSpec
 from bench.sizes import Sizes
 
@@ -76,5 +76,15 @@ SUITES = {
         repeats=3,
         about="How far off the prediction of 500 agents from 10 to 100 is, and what a run costs "
         "of which there is one: what `harness simulate` takes for granted. A minute a repeat.",
+    ),
+    "cluster": Suite(
+        sizes=cluster.ClusterSizes,
+        measurements=cluster.MEASUREMENTS,
+        rows=cluster.ROWS,
+        specs=cluster.figure_specs,
+        repeats=3,
+        about="Several hosts, made by scripts/lab: about three minutes a repeat.",
+        foot=cluster.FOOT,
+        skipped=cluster.skipped_rows,
     ),
 }
