@@ -16,7 +16,8 @@ from typing import Any
 from harness.analysis.agent_scaling import step_name
 from harness.benchmarks.bench import Bench
 from harness.errors import RunFailedError, UsageError
-from harness.plan import MAX_AGENTS, RunPlan
+from harness.plan import RunPlan
+from harness.plan_checks import MAX_AGENTS
 from harness.runner import PreparedRun, prepare
 from harness.steps import places_of
 

@@ -17,7 +17,8 @@ from harness.analysis.costs import COST_DURATION_MIN_S
 from harness.analysis.resource_utilization import COST_STEP, IDLE_STEP, RATE_STEP
 from harness.benchmarks.bench import Bench
 from harness.errors import UsageError
-from harness.plan import MAX_RATE_OPS_S, MIN_RATE_OPS_S, RunPlan
+from harness.plan import RunPlan
+from harness.plan_checks import MAX_RATE_OPS_S, MIN_RATE_OPS_S
 from harness.runner import PreparedRun, prepare
 from harness.schema import OPERATIONS
 

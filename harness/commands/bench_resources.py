@@ -16,7 +16,8 @@ from harness.commands.options import (
     with_options,
 )
 from harness.errors import UsageError
-from harness.plan import MAX_TIME_S, RunPlan
+from harness.plan import RunPlan
+from harness.plan_checks import MAX_TIME_S
 
 __all__ = ["resources"]
 

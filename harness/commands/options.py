@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from harness.plan import ARRIVALS, DURABILITIES, WORKLOADS, RunPlan
+from harness.plan import ARRIVALS, WORKLOADS, RunPlan
+from harness.plan_checks import DURABILITIES
 from harness.plan_file import load_plan
 
 __all__ = [

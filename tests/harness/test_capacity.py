@@ -18,7 +18,8 @@ from harness.capacity import (
     cohort_ranges,
 )
 from harness.errors import UsageError
-from harness.plan import MAX_AGENTS, RunPlan
+from harness.plan import RunPlan
+from harness.plan_checks import MAX_AGENTS
 
 PLENTY = 1e15
 
