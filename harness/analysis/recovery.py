@@ -160,14 +160,14 @@ class FaultRows:
             "throughput_before_ops_s": None,
             "throughput_meanwhile_ops_s": None,
         }
+        is_followed = False
         if fault.done and (fault.shards or fault.cohorts):
             later = [one for one in self._faults if one.done and one.at_ns > fault.at_ns]
-            until_ns = min(
-                (one.at_ns for one in later if one.hits_of(fault)),
-                default=fault.over_ns + round(AFTER_S * _NS),
-            )
+            next_ns = min((one.at_ns for one in later if one.hits_of(fault)), default=None)
+            until_ns = next_ns or fault.over_ns + round(AFTER_S * _NS)
             figures |= _measured(fault, self._rows[place].columns(), until_ns, self._first_ns)
-        figures["sentence"] = _sentence(fault, figures)
+            is_followed = next_ns is not None
+        figures["sentence"] = _sentence(fault, figures, is_followed=is_followed)
         return figures
 
 
@@ -291,19 +291,19 @@ def _number(event: Mapping[str, Any], name: str) -> float | None:
     return value
 
 
-def _sentence(fault: _Fault, figures: Mapping[str, Any]) -> str:
+def _sentence(fault: _Fault, figures: Mapping[str, Any], *, is_followed: bool) -> str:
     if not fault.done:
         return f"{fault.text}: not done: {fault.problem or 'no reason is known'}."
     if not fault.shards and not fault.cohorts:
         return f"{fault.text}: no operation depends on it."
     recovery_s, errors = figures["recovery_s"], figures["errors"]
     operations = figures["operations_meanwhile"]
-    if recovery_s is None:
-        answered = f"{fault.who} gave no more right answers"
-        if figures["throughput_meanwhile_ops_s"]:
-            answered = f"{fault.who} did not come to answer rightly for a second"
-    else:
+    if recovery_s is not None:
         answered = f"{fault.who} answered again after {recovery_s:,.2f} s"
+    elif is_followed:
+        answered = f"{fault.who} had not come to answer again when the next fault hit"
+    else:
+        answered = f"{fault.who} did not come to answer again"
     many = f"{errors:,}" if errors else "none"
     parts = [f"{fault.text}: {answered}; of {operations:,} operations meanwhile {many} failed"]
     if errors:

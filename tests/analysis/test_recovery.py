@@ -130,11 +130,11 @@ def test_an_input_that_is_refused_is_no_failure_of_the_store():
 @pytest.mark.parametrize(
     ("rows", "part"),
     [
-        ([*steady(0, 10)], "shard 0 gave no more right answers"),
-        ([*steady(0, 10), *steady(10.1, 11, outcome="timeout")], "gave no more right answers"),
+        ([*steady(0, 10)], "shard 0 did not come to answer again"),
+        ([*steady(0, 10), *steady(10.1, 11, outcome="timeout")], "did not come to answer again"),
         (
             [row(10.1, 10.9), row(10.2, 11.0, outcome="error")],
-            "did not come to answer rightly for a second",
+            "did not come to answer again",
         ),
         ([], "of 0 operations meanwhile none failed."),
     ],
@@ -160,6 +160,7 @@ def test_the_next_fault_of_the_same_ends_the_look_at_one():
         rows, fault(), fault(at_s=12.0), fault(at_s=11.0, number=1, text="at 11s kill shard 1")
     )
     assert first["recovery_s"] is None
+    assert "had not come to answer again when the next fault hit" in first["sentence"]
     assert second["recovery_s"] == pytest.approx(2.11)  # the first that was issued after it
     assert other["operations_meanwhile"] == 0
 

@@ -18,6 +18,7 @@ from harness.ray_session import RaySession
 from harness.rundir import RunDirectory
 from harness.rundir_reader import open_run
 from harness.runner import Outcome, StopRequest, prepare, run
+from tests.cluster.fault_rounds import problems_of, round_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.fault]
 
@@ -44,7 +45,7 @@ def session(local_ray: None) -> RaySession:
 
 def audited(folder: Path, session: RaySession, **fields: Any) -> tuple[Outcome, dict[str, Any]]:
     """How a run ended, and the audit in its summary."""
-    plan = RunPlan(audit=True, shards=2, seed=8, **fields)
+    plan = RunPlan(audit=True, shards=2, **{"seed": 8, **fields})
     directory = RunDirectory.create(folder / "run", "run")
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     outcome = run(prepare(plan), directory, Quiet(), StopRequest(), session)
@@ -60,7 +61,7 @@ def test_an_early_acknowledgement_is_found_after_a_kill(tmp_path: Path, session:
         session,
         target="tests.harness.planted:EarlyTarget",
         agents=6,
-        duration_s=4.0,
+        duration_s=3.0,
         mix="store=1",
         faults=("at 1s kill shard 1",),
     )
@@ -109,3 +110,23 @@ def test_answers_that_are_muddled_are_found(tmp_path: Path, session: RaySession)
     assert found["answers"]["missing"] == 3 * 5
     assert audit["wrong"] == found["answers"]["wrong"]
     assert audit["answers_checked"] == 96
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_round_of_random_faults_loses_nothing(tmp_path: Path, session: RaySession, number: int):
+    """As scripts/fault_rounds does many: kills and stalls that follow from a seed."""
+    one = round_of(7, number, duration_s=2.5)
+    assert any("kill shard" in fault for fault in one.faults)
+    audited(
+        tmp_path,
+        session,
+        agents=8,
+        agents_per_task=4,
+        duration_s=4.0,  # longer than the faults need, so that each is in time
+        seed=one.seed,
+        faults=one.faults,
+        deadline_s=60.0,
+    )
+    reader = open_run(tmp_path / "run")
+    assert reader.summary is not None
+    assert problems_of(reader.run, reader.summary) == []
