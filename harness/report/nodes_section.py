@@ -117,6 +117,7 @@ def render_nodes(run: Mapping[str, Any]) -> RenderableType | None:
 
 
 def _nodes(run: Mapping[str, Any]) -> Iterator[_Node]:
+    """The nodes in the order of the file, the driver's first."""
     driver = text(run, "topology", "driver_node_id")
     shards: defaultdict[str, list[int]] = defaultdict(list)
     cohorts: defaultdict[str, list[int]] = defaultdict(list)
@@ -124,7 +125,8 @@ def _nodes(run: Mapping[str, Any]) -> Iterator[_Node]:
         shards[text(one, "node_id")].append(integer(one, "shard") or 0)
     for one in groups(run, "topology", "cohorts"):
         cohorts[text(one, "node_id")].append(integer(one, "agents") or 0)
-    for node in groups(run, "topology", "nodes"):
+    nodes = groups(run, "topology", "nodes")
+    for node in sorted(nodes, key=lambda node: text(node, "node_id") != driver):
         node_id = text(node, "node_id")
         clock = group(run, "clocks", node_id)
         role = text(node, "role")
