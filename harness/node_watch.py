@@ -78,6 +78,11 @@ class NodeWatch:
         }
         self._directory.write_run({"topology": document})
 
+    def name(self, node_id: str) -> str:
+        """What a sentence calls a node: its host, and enough of its id to tell it from another."""
+        document = self._documents[node_id]
+        return f"{document['host'] or document['address']} ({node_id[:8]})"
+
     def look(self) -> None:
         """Act upon what changed since the last look. Never waits."""
         with self._lock:
@@ -142,9 +147,8 @@ class NodeWatch:
         document = self._documents[node_id]
         document["gone_wall_ns"] = time.time_ns()
         self._directory.append_event("node gone", node_id=node_id, host=document["host"])
-        name = document["host"] or document["address"]
         self.problems.append(
-            f"node {name} ({node_id[:8]}) went during the run; its samples end there"
+            f"node {self.name(node_id)} went during the run; its samples end there"
         )
         if self._samplers is not None:
             self._samplers.leave(node_id)

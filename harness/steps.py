@@ -209,16 +209,16 @@ class Steps:
         nodes.finish()
         self.problems += nodes.problems
         if samplers is not None:
-            self._end_sampling(samplers)
+            self._end_sampling(samplers, nodes)
         self._directory.write_run(
             {"cohorts": [msgspec.to_builtins(result) for result in cohorts.results]}
         )
 
-    def _end_sampling(self, samplers: Samplers) -> None:
+    def _end_sampling(self, samplers: Samplers, nodes: NodeWatch) -> None:
         reports = [msgspec.to_builtins(report) for report in samplers.stop()]
         self._directory.write_run({"samplers": reports})
         self.problems += [
-            f"the sampler of node {node_id} died: its samples end early"
+            f"the sampler of node {nodes.name(node_id)} died or hangs: its samples end early"
             for node_id in samplers.lost
         ]
 
