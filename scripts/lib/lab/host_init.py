@@ -7,8 +7,8 @@ SIGUSR1 stops all else in the host at one stroke, SIGUSR2 continues it; only SIG
 with it all that runs here.
 
 The host's root is an overlay: the machine's files below, the host's disk above. What must not be
-seen of the machine (/tmp, /run, /var/tmp, /dev/shm) is covered; what must be seen as it is (the
-checkout, Python) is bound over it, read-only.
+seen of the machine (/tmp, /run, /var/tmp, /dev/shm, home folders) is covered; what must be seen as
+it is (the checkout, Python) is bound over it, read-only.
 """
 
 from __future__ import annotations
@@ -88,6 +88,8 @@ def _enter_root(folder: Path, boot: dict[str, Any]) -> None:
         (root / "run" / name).mkdir(mode=0o755)
     for place in ["tmp", "var/tmp"]:
         _call("mount", "--bind", f"{folder}/{place.replace('/', '-')}", f"{root}/{place}")
+    for home in boot["hidden"]:
+        _call("mount", "-t", "tmpfs", "-o", "mode=755", "home", f"{root}{home}")
     for seen in boot["visible"]:
         _bind(seen, f"{root}{seen}", read_only=True)
     _bind(boot["shared"], f"{root}{boot['shared_at']}", read_only=False)

@@ -113,6 +113,7 @@ def _write_boot_file(lab: Lab, host: int, *, ready_fd: int, go_fd: int) -> None:
         "host_name": lab.host_name(host),
         "address": lab.address(host),
         "environment": lab.environment(),
+        "hidden": lab.hidden_folders(),
         "visible": lab.visible_folders(),
         "shared": str(lab.shared),
         "shared_at": SHARED,

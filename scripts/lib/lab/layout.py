@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import re
 import sys
 from dataclasses import asdict, dataclass
@@ -193,6 +194,12 @@ class Lab:
             "PYTHONDONTWRITEBYTECODE": "1",
             "MEMORY_CORE_DATA_DIR": DATA_DIR,
         }
+
+    @staticmethod
+    def hidden_folders() -> list[str]:
+        """The machine's folders that hosts do not see, but for what `visible_folders` names."""
+        homes = {Path(pwd.getpwuid(0).pw_dir).resolve(), Path.home().resolve()}
+        return sorted(str(home) for home in homes if home.is_dir() and home != Path("/"))
 
     @staticmethod
     def visible_folders() -> list[str]:
