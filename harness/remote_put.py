@@ -9,7 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayError, RayTaskError, WorkerCrashedError
+from ray.exceptions import (
+    GetTimeoutError,
+    LocalRayletDiedError,
+    NodeDiedError,
+    RayError,
+    RayTaskError,
+    WorkerCrashedError,
+)
 
 __all__ = ["PUT_TIMEOUT_S", "RemotePut", "reason"]
 
@@ -51,6 +58,8 @@ def reason(error: RayError) -> str:
     """What went wrong, in one line: a remote traceback's last, another error's first."""
     if isinstance(error, WorkerCrashedError):
         return "its process was killed or crashed"
+    if isinstance(error, NodeDiedError | LocalRayletDiedError):
+        return "its node is dead or cannot be reached"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if not lines:
         return type(error).__name__
