@@ -7,8 +7,10 @@ is the run directory, or with ``--json`` the summary is all there is.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from typing import NoReturn
 
 import click
 
@@ -63,6 +65,17 @@ def main() -> None:
         place = error.filename or "a file that is written or read"  # writes do not say which
         say(f"{place}: {error.strerror or error}")
         code = 1
+    _leave(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process; at once where Ray was left hanging, whose own way out has no end."""
+    session = sys.modules.get("harness.ray_session")  # not loaded by every command
+    if session is not None and session.LEFT_HANGING.is_set():
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
     sys.exit(code)
 
 

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from harness.errors import RunFailedError, UsageError
 from harness.placement import AGENT_NODE, MEMORY_NODE, Node
 
 __all__ = [
+    "LEFT_HANGING",
     "LOCAL",
     "RaySession",
     "alive_nodes",
@@ -35,10 +36,15 @@ __all__ = [
     "ray_session",
     "resolved_address",
     "set_environment",
+    "speaks_grpc",
 ]
 
 LOCAL = "local"
+LEFT_HANGING = threading.Event()
+"""Set when Ray was left hanging: the process is then to end without waiting for what Ray does."""
+
 _CONNECT_TIMEOUT_S = 5.0
+_SHUTDOWN_TIMEOUT_S = 3.0
 _FOLDER_PREFIX = "harness-ray-"
 _GUARD_TIMEOUT_S = 10.0
 # The name of a Unix socket is this long at most, and Ray's take this much of it:
@@ -69,11 +75,15 @@ class RaySession:
         node_id: of the node on which this process runs.
         owned: whether the Ray is ours.
         nodes: alive when it was connected.
+        head_address: of the head's server (GCS).
+        head_lost: set by who finds that the head is gone: then nothing of Ray's is waited for.
     """
 
     node_id: str
     owned: bool
     nodes: list[Node]
+    head_address: str = ""
+    head_lost: threading.Event = field(default_factory=threading.Event)
 
     @property
     def cpus(self) -> int:
@@ -120,7 +130,7 @@ def check_address(address: str) -> None:
             "--address", f"{address!r} is none; give host:port of a Ray head, auto or local"
         )
     try:
-        answers = _speaks_grpc(host.strip("[]"), int(port))
+        answers = speaks_grpc(host.strip("[]"), int(port))
     except (OSError, OverflowError) as error:
         raise UsageError(
             "--address",
@@ -155,7 +165,7 @@ def _current_cluster() -> str | None:
     return address or None
 
 
-def _speaks_grpc(host: str, port: int) -> bool:
+def speaks_grpc(host: str, port: int) -> bool:
     """Whether a gRPC server listens there; ``ray.init`` would wait for minutes on any other.
 
     HTTP/2 (RFC 9113, section 3.4): the client sends its preface and a SETTINGS frame, the
@@ -226,14 +236,28 @@ def ray_session(address: str) -> Iterator[RaySession]:
         # Ray writes to standard output when a worker dies.
         silence = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
         stack.enter_context(contextlib.redirect_stdout(silence))
-        stack.callback(ray.shutdown)
+        head_lost = threading.Event()
+        stack.callback(_shut_down, ray, head_lost)
         with _signal_handlers_kept():
             _init(ray, address, settings)
         yield RaySession(
             node_id=ray.get_runtime_context().get_node_id(),
             owned=address == LOCAL,
             nodes=alive_nodes(),
+            head_address=ray.get_runtime_context().gcs_address,
+            head_lost=head_lost,
         )
+
+
+def _shut_down(ray: Any, head_lost: threading.Event) -> None:
+    """Let go of Ray; without a head that may hang for good, also when this process ends."""
+    if not head_lost.is_set():
+        ray.shutdown()
+        return
+    LEFT_HANGING.set()
+    ending = threading.Thread(target=ray.shutdown, daemon=True)
+    ending.start()
+    ending.join(_SHUTDOWN_TIMEOUT_S)
 
 
 def alive_nodes() -> list[Node]:

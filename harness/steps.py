@@ -12,6 +12,8 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 import msgspec
 
@@ -21,6 +23,7 @@ from harness.databases import Databases
 from harness.errors import RunFailedError
 from harness.fault_injection import FaultInjection
 from harness.faults import check_places, parse_faults
+from harness.head_watch import HeadLostError, HeadWatch, within
 from harness.launch import BackgroundRefresh, Cohorts, Controller
 from harness.losses import CohortWatch, hit_cohorts
 from harness.node_watch import NodeWatch
@@ -45,6 +48,15 @@ _BARRIER_S = 60.0
 _BARRIER_S_A_COHORT = 3.0
 _BARRIER_S_A_PRELOADED_STATE = 0.01
 _STOP_GRACE_S = 40.0
+# For ending what is there when Ray's head is gone.
+_TEAR_DOWN_S = 5.0
+
+
+class Closing(Protocol):
+    """Something that the run started and is to end."""
+
+    def close(self) -> None:
+        """End it."""
 
 
 class StopRequest:
@@ -117,6 +129,7 @@ class Steps:
         self.measured_s = 0.0
         self._backups = RunBackups(prepared.plan, prepared.target, directory)
         self.expected_losses: set[int] = set()
+        self._head = HeadWatch("")
 
     def carry_out(self, session: RaySession, databases: Databases) -> Status:
         """Start, measure and end; how that went."""
@@ -132,19 +145,14 @@ class Steps:
         if plan.record:
             samplers = Samplers(session, controller, directory.path, plan.sample_interval_s)
         nodes = NodeWatch(session, samplers, directory)
+        self._head = HeadWatch(session.head_address)
         cohorts = None
         refresh = BackgroundRefresh()
         try:
             databases.hosts.update(hosts_of(session.nodes, places.shards or places.cohorts))
-            placement = Placement(
-                run_id=databases.memory,
-                data_dir=databases.path,
-                shards=len(places.shards),
-                node_ids=places.shards,
-            )
             cohorts = Cohorts(self._specs(ranges, session), places.cohorts, controller.actor)
             self._write_agents(ranges)
-            ready = target.prepare(plan, placement)
+            ready = target.prepare(plan, _placement(databases, places))
             controller.connect(ready.connection)
             nodes.describe(target=ready.topology, cohorts=cohort_documents(places))
             self._gather(controller, cohorts, nodes, len(ranges))
@@ -157,12 +165,37 @@ class Steps:
             self._end(cohorts, samplers, nodes)
             self._audit(session, controller, cohorts, ready, places)
             return status
+        except HeadLostError as error:
+            self._tell_head_lost(error, session, controller, cohorts)
+            raise
         finally:
-            for one in (injection, self._backups, refresh, nodes):
-                one.close()
-            if cohorts is not None:
-                cohorts.cancel()
-            self._prepared.target.destroy()
+            closing = (self._head, injection, self._backups, refresh, nodes)
+            ending = partial(self._tear_down, closing, cohorts)
+            within(_TEAR_DOWN_S, ending) if session.head_lost.is_set() else ending()
+
+    def _tell_head_lost(
+        self,
+        error: HeadLostError,
+        session: RaySession,
+        controller: Controller,
+        cohorts: Cohorts | None,
+    ) -> None:
+        """Write how the run ended, and give agents that can be reached a moment to end theirs.
+
+        Before anything else: without its head, Ray ends this process sooner or later.
+        """
+        session.head_lost.set()
+        self._directory.update_status("failed", problems=[*self.problems, str(error)])
+        within(_TEAR_DOWN_S, controller.stop)
+        if cohorts is not None and cohorts.running:
+            cohorts.wait(_TEAR_DOWN_S)
+
+    def _tear_down(self, closing: Sequence[Closing], cohorts: Cohorts | None) -> None:
+        for one in closing:
+            one.close()
+        if cohorts is not None:
+            cohorts.cancel()
+        self._prepared.target.destroy()
 
     def _injection(self, places: Places, session: RaySession) -> FaultInjection:
         """What injects the plan's faults. Raises UsageError for one that hits nothing there is."""
@@ -250,6 +283,7 @@ class Steps:
             snapshot = controller.snapshot()
             if len(snapshot.ready) >= expected:
                 return
+            self._head.check()
             nodes.look()
             cohorts.wait(0.02)
             if cohorts.errors or len(cohorts.running) < expected:
@@ -314,6 +348,7 @@ class Steps:
         retries = 0
         while cohorts.running:
             cohorts.wait(POLL_INTERVAL_S)
+            self._head.check()
             nodes.look()
             snapshot = controller.snapshot()
             watch.look(cohorts, snapshot.silent_s, self.meter.elapsed_s)
@@ -375,3 +410,12 @@ class Steps:
     def _phase(self, name: str) -> None:
         self._directory.append_event("phase", phase=name)
         self._view.update(self.meter.at(name))
+
+
+def _placement(databases: Databases, places: Places) -> Placement:
+    return Placement(
+        run_id=databases.memory,
+        data_dir=databases.path,
+        shards=len(places.shards),
+        node_ids=places.shards,
+    )
