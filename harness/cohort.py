@@ -254,8 +254,12 @@ class _Cohort:
         return [asyncio.create_task(life()) for life in lives]
 
     def _note(self, outcome: object) -> None:
-        if isinstance(outcome, Exception) and self._error is None:
-            self._error = f"{type(outcome).__name__}: {outcome}"
+        if not isinstance(outcome, Exception) or self._error is not None:
+            return
+        self._error = f"{type(outcome).__name__}: {outcome}"
+        if isinstance(outcome, OSError):
+            why = outcome.strerror or str(outcome)
+            self._error = f"its rows could not be written ({why}), so its agents stopped"
 
     def _recorder(self) -> Recorder:
         spec = self._spec

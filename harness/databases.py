@@ -89,7 +89,9 @@ def databases_of_run(
     try:
         yield found
     finally:
-        if not plan.keep_data:
+        if session.head_lost.is_set() and not session.owned:
+            problems.append(f"the databases of {memory} are left: the cluster's head is gone")
+        elif not plan.keep_data:
             remove(found, on_nodes=not session.owned)
             if session.owned and plan.data_dir is None and data_dir is not None:
                 with contextlib.suppress(OSError):

@@ -16,11 +16,11 @@ from collections.abc import Callable
 from harness.errors import RunFailedError
 from harness.ray_session import speaks_grpc
 
-__all__ = ["HEAD_LOST_S", "HeadLostError", "HeadWatch", "within"]
+__all__ = ["HEAD_LOST_S", "INTERVAL_S", "HeadLostError", "HeadWatch", "within"]
 
 # Well below the 60 s after which Ray ends the process.
 HEAD_LOST_S = 30.0
-_INTERVAL_S = 2.0
+INTERVAL_S = 2.0
 # A driver that was itself stopped finds its last answer old: so many have to be missed as well.
 _MISSED_MIN = 3
 
@@ -35,18 +35,18 @@ class HeadWatch:
     Args:
         address: of its server, ``host:port``; empty asks nothing.
         answers: whether a server of that kind answers at a host and port; it may raise OSError.
-        interval_s: from the end of one question to the next.
+        interval_s: from the end of one question to the next; None for the usual one.
     """
 
     def __init__(
         self,
         address: str,
         answers: Callable[[str, int], bool] = speaks_grpc,
-        interval_s: float = _INTERVAL_S,
+        interval_s: float | None = None,
     ) -> None:
         self.address = address
         self._answers = answers
-        self._interval_s = interval_s
+        self._interval_s = INTERVAL_S if interval_s is None else interval_s
         self._missed = 0
         self._missing_since_s = 0.0
         self._closed = threading.Event()

@@ -13,6 +13,10 @@ Invariants: each file carries ``schema_version``; a JSON document is replaced wh
 that a reader finds the old one or the new one; ``run.json`` is there from the start, with the
 status ``running``, so that a run that is killed at once is still recognised. (This first one is
 made in place: that it must not be there yet is what gives the folder to one run alone.)
+
+A disk that becomes full fails no run by itself: while it goes on, what ``run.json`` cannot take is
+kept for its next writing, and an event that cannot be written is counted. A hidden file holds room
+for the end, when the status and the figures have to be written.
 """
 
 from __future__ import annotations
@@ -60,6 +64,10 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 
 # Runs of one command that may start within a second in one folder.
 SAME_NAME_MAX = 1000
+
+# Held until the run has ended, for its last run.json and its summary.json.
+_RESERVE_FILE = ".reserve"
+_RESERVE_BYTES = 256 * 1024
 
 _OPTION = "--out"
 _VERSION = {"schema_version": SCHEMA_VERSION}
@@ -130,11 +138,13 @@ class RunDirectory:
 
     Attributes:
         path: the directory.
+        lost_events: events that could not be written.
     """
 
     def __init__(self, path: Path, run: Mapping[str, Any]) -> None:
         """For `create`, which is how one is made."""
         self.path = path
+        self.lost_events = 0
         self._run = dict(run)
         self._lock = threading.RLock()
 
@@ -171,6 +181,7 @@ class RunDirectory:
             # Made only if it is not there: of two runs that found the folder empty, one goes on.
             with (path / RUN_FILE).open("xb") as file:
                 file.write(_encode_document(run))
+            (path / _RESERVE_FILE).write_bytes(os.urandom(_RESERVE_BYTES))
             for folder in folders:
                 (path / folder).mkdir()
         return cls(path, run)
@@ -179,13 +190,21 @@ class RunDirectory:
         """Add `run` to ``run.json``, over what it has under the same keys; atomic, synced.
 
         Values are what JSON has, and numpy scalars, paths, dates and dataclasses; a number that
-        is not finite is written as null. An unknown ``status`` is a ValueError.
+        is not finite is written as null. An unknown ``status`` is a ValueError. While the run goes
+        on, what a full disk does not take waits for the next time; the end has room reserved.
         """
         with self._lock:
             merged = {**self._run, **run}
             if merged["status"] not in STATUSES:
                 raise ValueError(f"status {merged['status']!r} is none of {', '.join(STATUSES)}")
-            self._write_document(RUN_FILE, merged)
+            goes_on = merged["status"] == "running"
+            if not goes_on:
+                (self.path / _RESERVE_FILE).unlink(missing_ok=True)
+            try:
+                self._write_document(RUN_FILE, merged)
+            except OSError as error:
+                if not goes_on or error.errno != errno.ENOSPC:
+                    raise
             self._run = merged
 
     def update_status(self, status: Status, **extra: Any) -> None:
@@ -197,11 +216,19 @@ class RunDirectory:
         self._write_document(SUMMARY_FILE, summary)
 
     def append_event(self, kind: str, **fields: Any) -> None:
-        """Add one line to ``events.jsonl``: the wall clock in ns, `kind` and `fields`."""
+        """Add one line to ``events.jsonl``: the wall clock in ns, `kind` and `fields`.
+
+        One that a full disk does not take is counted.
+        """
         event = {**_VERSION, "wall_ns": time.time_ns(), "kind": kind, **fields}
         line = msgspec.json.encode(event, enc_hook=_plain) + b"\n"
-        with self._lock, (self.path / EVENTS_FILE).open("ab") as file:
-            file.write(line)
+        with self._lock:
+            try:
+                self._append(self.path / EVENTS_FILE, line)
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                self.lost_events += 1
 
     def write_agents(self, agents: pa.Table | Mapping[str, Any]) -> None:
         """Write ``agents.parquet`` whole, from a table or the columns of AGENTS_SCHEMA.
@@ -213,6 +240,19 @@ class RunDirectory:
         out = pa.BufferOutputStream()
         pq.write_table(table, out)
         self._replace(AGENTS_FILE, out.getvalue())
+
+    @staticmethod
+    def _append(path: Path, line: bytes) -> None:
+        """Add all of a line, or nothing of it."""
+        with path.open("ab", buffering=0) as file:
+            end_bytes = file.seek(0, os.SEEK_END)
+            try:
+                written = file.write(line)
+                if written < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+            except OSError:
+                file.truncate(end_bytes)
+                raise
 
     def _write_document(self, name: str, document: Mapping[str, Any]) -> None:
         self._replace(name, _encode_document(document))

@@ -135,15 +135,27 @@ def run(
     except BaseException as error:
         status = "interrupted" if stop.requested else "failed"
         directory.update_status(status)
-        if not (isinstance(error, RunFailedError) and running.has_begun):
+        if not (isinstance(error, RunFailedError | OSError) and running.has_begun):
             raise
-        running.problems.append(str(error))
+        running.problems.append(_in_words(error))
+    if directory.lost_events:
+        running.problems.append(
+            f"{directory.lost_events:,} events could not be written: the disk was full"
+        )
     summary = _sum_up(directory, running, status)
     if status == "complete":
         status = _judged(summary)
     directory.write_summary(summary)
     directory.update_status(status, problems=running.problems)
     return Outcome(status=status, summary=summary, problems=running.problems)
+
+
+def _in_words(error: BaseException) -> str:
+    """What broke the run off, in a sentence."""
+    if isinstance(error, OSError):
+        where = error.filename or "a file of the run"
+        return f"{where}: {error.strerror or error}"
+    return str(error)
 
 
 def _session(

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.small_disks import small_disk
+
 settings.register_profile(
     "ci", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -24,6 +26,13 @@ def environment() -> Iterator[None]:
     """Give each test the environment as it was: Ray takes settings from it, and so do we."""
     with _environment_kept():
         yield
+
+
+@pytest.fixture
+def tmpfs(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 24 MB, empty."""
+    with small_disk(tmp_path / "disk") as path:
+        yield path
 
 
 @pytest.fixture(scope="module")

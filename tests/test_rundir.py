@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import shutil
@@ -108,6 +110,7 @@ class TestCreate:
     def test_layout(self, run: RunDirectory) -> None:
         """The folders and a run.json with the status running are there from the start."""
         assert sorted(path.name for path in run.path.iterdir()) == [
+            ".reserve",
             "loadgen",
             "ops",
             "resources",
@@ -545,3 +548,63 @@ def test_reader_opens_by_path_or_text(run: RunDirectory) -> None:
     reader = open_run(str(run.path))
     assert isinstance(reader, RunReader)
     assert reader.path == run.path
+
+
+class TestFullDisk:
+    def test_documents_wait_and_events_are_counted_while_the_run_goes_on(
+        self, run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What a full disk did not take of run.json is in its next writing."""
+        with monkeypatch.context() as full:
+            full.setattr(RunDirectory, "_replace", no_space)
+            full.setattr(RunDirectory, "_append", no_space)
+            run.write_run({"losses": [1]})
+            run.append_event("lost")
+        assert run.lost_events == 1
+        assert "losses" not in open_run(run.path).run
+        run.write_run({"agents": 3})
+        assert (open_run(run.path).run["losses"], open_run(run.path).run["agents"]) == ([1], 3)
+
+    def test_the_end_has_room_held_back(
+        self, run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is given back before the last status is written, which may fail as any writing may."""
+        assert (run.path / ".reserve").stat().st_size == 256 * 1024
+        monkeypatch.setattr(RunDirectory, "_replace", no_space)
+        with pytest.raises(OSError, match="No space left"):
+            run.update_status("failed")
+        assert not (run.path / ".reserve").exists()
+
+    def test_another_refusal_is_not_kept_quiet(
+        self, run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Only a full disk may pass."""
+
+        def broken(*_: object) -> None:
+            raise OSError(errno.EIO, "Input/output error")
+
+        monkeypatch.setattr(RunDirectory, "_replace", broken)
+        monkeypatch.setattr(RunDirectory, "_append", broken)
+        with pytest.raises(OSError, match="Input/output"):
+            run.write_run({"agents": 3})
+        with pytest.raises(OSError, match="Input/output"):
+            run.append_event("lost")
+
+    def test_a_torn_event_is_taken_away_again(self, tmpfs: Path) -> None:
+        """A line that fits in part would spoil the next one."""
+        run = RunDirectory.create(tmpfs / "run", "run")
+        with (tmpfs / "filler").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while file.write(bytes(4096)):
+                pass
+        for _ in range(200):
+            run.append_event("lost", words="x" * 300)
+        (tmpfs / "filler").unlink()
+        assert run.lost_events > 0
+        run.append_event("last")
+        events = open_run(run.path).events()
+        assert events[-1]["kind"] == "last"
+        assert len(events) + run.lost_events == 201
+
+
+def no_space(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")

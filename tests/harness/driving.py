@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -71,20 +71,44 @@ def poll(condition: Callable[[], Any], what: str, timeout_s: float = PATIENCE_S)
     return found
 
 
+def _command(bounds: Mapping[str, float] | None) -> list[str | Path]:
+    """The command, with other numbers in its process where some are given."""
+    if not bounds:
+        return [COMMAND]
+    lines = [
+        f"import {name.rpartition('.')[0]}; {name} = {bound!r}" for name, bound in bounds.items()
+    ]
+    return [sys.executable, "-c", "\n".join([*lines, "from harness.cli import main", "main()"])]
+
+
 class Driven:
     """A run of ``harness run`` in a session of its own, as a terminal starts it.
 
     Every process that descends from it is noted while it is watched, by id and time of creation.
+
+    Args:
+        temp: for its files.
+        arguments: of the command.
+        out: its run directory, by default below `temp`.
+        bounds: numbers that the driver is to have instead of its own, by module and name.
+        settings: of its environment.
     """
 
-    def __init__(self, temp: Path, *arguments: object, **settings: str) -> None:
+    def __init__(
+        self,
+        temp: Path,
+        *arguments: object,
+        out: Path | None = None,
+        bounds: Mapping[str, float] | None = None,
+        **settings: str,
+    ) -> None:
         self.temp = temp / "temp"
         self.temp.mkdir()
-        self.out = temp / "out"
+        self.out = out or temp / "out"
         self._mark = f"{os.getpid()}-{time.monotonic_ns()}"
         with (temp / "stdout").open("w") as stdout, (temp / "stderr").open("w") as stderr:
             self.process = subprocess.Popen(
-                [COMMAND, "run", "--out", self.out, *map(str, arguments)],
+                [*_command(bounds), "run", "--out", self.out, *map(str, arguments)],
                 cwd=temp,
                 env=environment(self.temp, self._mark, **settings),
                 stdin=subprocess.DEVNULL,

@@ -27,6 +27,11 @@ class RayNodes:
         self._folder = folder
         self._processes: list[subprocess.Popen[bytes]] = []
 
+    @property
+    def head(self) -> int:
+        """The head's process, of which all others of its node descend."""
+        return self._processes[0].pid
+
     def __enter__(self) -> RayNodes:
         (self._folder / ".ray").mkdir(parents=True)
         (self._folder / ".ray" / "auth_token").write_text(secrets.token_hex(32))
