@@ -43,7 +43,7 @@ def _headline(question: Question, plan: ClusterPlan) -> Padding:
         f"{figures.count(question.memories_per_agent)} memories each and "
         f"{figures.rate(plan.rate_ops_s)} operations/s: predicted p99 "
     )
-    line.append(figures.time(plan.p99_ms), "bold")
+    line.append(figures.time(plan.p99_ms.estimate), "bold")
     line.append(f", target {figures.time(question.target_p99_s * 1e3)}.")
     return _indented(line)
 
@@ -84,7 +84,12 @@ def _sizes(plan: ClusterPlan) -> Grid:
         ("agent nodes", figures.count(plan.agent_nodes.count), "", _why(plan.agent_nodes)),
         ("batch", figures.digits(processes.batch_ops), "", "operations, in a lane"),
         ("p50", figures.time(plan.p50_ms), "", "predicted, of the response time"),
-        ("p99", figures.time(plan.p99_ms), "", "predicted, by a simulation"),
+        (
+            "p99",
+            figures.time(plan.p99_ms.estimate),
+            _range(plan.p99_ms, figures.time),
+            "predicted, by a simulation",
+        ),
     ]
     names, values, spans, words = (list(column) for column in zip(*rows, strict=True))
     return Grid(

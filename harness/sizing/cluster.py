@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from harness.errors import UsageError
 from harness.sizing.demands import Demands, Line
 from harness.sizing.laws import gathered_batch_ops, utilisation
 
@@ -100,21 +101,28 @@ class Nodes:
 
 
 def processes_for(
-    wish: Wish, demands: Demands, busy_ratio_max: float, *, given_shards: int | None = None
+    wish: Wish,
+    demands: Demands,
+    busy_ratio_max: float,
+    *,
+    machines: int = 1,
+    given_shards: int | None = None,
 ) -> Processes:
     """The fewest shards and cohorts of which none is busier than it may be.
 
+    Shards are as many on each of ``machines``, which what is stored fills, so at least as many.
     With ``given_shards`` only cohorts are counted, however busy the shards are.
     """
     shard_cpu = _grown(demands, wish)
     cohort_cpu = _at_speed(demands.cohort_cpu, wish.core_speed_ratio)
     least_cohorts = max(1, math.ceil(wish.agents / AGENTS_A_COHORT_MAX))
     batch_ops = _MAX_BATCH_OPS
-    shards, cohorts = given_shards or 0, 0
+    shards, cohorts = given_shards or machines, 0
     for _ in range(_ROUNDS):
         before = shards, cohorts
         if given_shards is None:
-            shards = max(shards, _servers(wish.rate_ops_s, shard_cpu, batch_ops, busy_ratio_max))
+            needed = _servers(wish.rate_ops_s, shard_cpu, batch_ops, busy_ratio_max)
+            shards = max(shards, math.ceil(needed / machines) * machines)
         cohorts = max(cohorts, _servers(wish.rate_ops_s, cohort_cpu, batch_ops, busy_ratio_max))
         cohorts = max(cohorts, least_cohorts)
         batch_ops = lane_batch_ops(wish, demands, shards, cohorts)
@@ -151,22 +159,35 @@ def lane_batch_ops(wish: Wish, demands: Demands, shards: int, cohorts: int) -> f
     return batch_ops
 
 
-def nodes_for(
-    processes: int, memory_bytes: float, disk_bytes: float, network_bytes_s: float, node: Node
-) -> Nodes:
-    """How many machines hold all of it, evenly spread; room to spare is in what is asked for."""
-    by = {
-        "cores": _whole(processes, node.cores),
-        "memory": _whole(memory_bytes, node.memory_bytes),
-        "disk": _whole(disk_bytes, node.disk_bytes),
-        "network": _whole(network_bytes_s, node.network_bytes_s),
-    }
+def nodes_for(processes: int, each: Node, node: Node, *, option: str) -> Nodes:
+    """How many machines hold all processes, none of which is on two.
+
+    Args:
+        processes: of one size.
+        each: what one of them takes.
+        node: what of a machine they may take.
+        option: how the machine's options begin (``--node``), for who has to enlarge it.
+
+    Raises:
+        UsageError: one process alone takes more than a machine has.
+    """
+    by: dict[str, int] = {}
+    for name in ("cores", "memory", "disk", "network"):
+        field = {"cores": "cores", "network": "network_bytes_s"}.get(name, f"{name}_bytes")
+        takes, has = getattr(each, field), getattr(node, field)
+        if not takes:
+            by[name] = 0
+            continue
+        fitting = int(has * (1 + 1e-9) // takes)  # rounding makes no machine too small
+        if not fitting:
+            raise UsageError(
+                f"{option}-{name}",
+                f"is too little for one process, which takes {takes / has:.3g} times what a "
+                "machine has to spare; give a larger one",
+            )
+        by[name] = math.ceil(processes / fitting)
     binding = max(by, key=lambda name: by[name])
     return Nodes(count=by[binding], by=by, binding=binding)
-
-
-def _whole(needed: float, of_each: float) -> int:
-    return max(1, math.ceil(needed / of_each)) if needed else 0
 
 
 def _servers(rate_ops_s: float, cpu: Line, batch_ops: float, busy_ratio_max: float) -> int:

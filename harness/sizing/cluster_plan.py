@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from harness.sizing.cluster import (
 )
 from harness.sizing.demands import fit_demands
 from harness.sizing.evidence import Evidence, RunEvidence
-from harness.sizing.prediction import fitting_size, ranges
+from harness.sizing.prediction import fitting_size, p99_range, ranges
 from harness.sizing.remarks import assumptions, dealt_out, extrapolations, unknowns
 from harness.sizing.storage import Growth, Range, bytes_per_memory, growth_of
 
@@ -77,8 +78,8 @@ class ClusterPlan:
         shards: with the range of error.
         cohorts: likewise.
         p50_ms: predicted.
-        p99_ms: predicted.
-        tried: utilisation and predicted p99 of each size that was looked at.
+        p99_ms: predicted; from the least to the most when each run in turn is left out.
+        tried: shards and predicted p99 of each size that was looked at.
         memory_bytes: of all shards.
         disk_bytes: of all shards.
         network_bytes_s: between agents and shards, both ways together.
@@ -98,8 +99,8 @@ class ClusterPlan:
     shards: Range
     cohorts: Range
     p50_ms: float | None
-    p99_ms: float | None
-    tried: Sequence[tuple[float, float | None]]
+    p99_ms: Range
+    tried: Sequence[tuple[int, float | None]]
     memory_bytes: Range
     disk_bytes: Range
     network_bytes_s: float | None
@@ -137,12 +138,15 @@ def plan_cluster(question: Question, evidence: Evidence) -> ClusterPlan:
             shards_per_cohort=question.shards_per_cohort,
         )
 
-    fitting = fitting_size(wish, demands, question.target_p99_s, seed=question.seed)
+    memory_bytes, disk_bytes = memory_each.times(memories), disk_each.times(memories)
+    machines = _filled_machines(question, memory_bytes, disk_bytes)
+    fitting = fitting_size(
+        wish, demands, question.target_p99_s, machines=machines, seed=question.seed
+    )
     processes = fitting.processes
     wished = wish(processes.shards)
-    shards, cohorts = ranges(evidence.runs, wished, fitting, seed=question.seed)
+    shards, cohorts = ranges(evidence.runs, wished, fitting, machines=machines, seed=question.seed)
     growth = _growth(question, evidence, processes.shards)
-    memory_bytes, disk_bytes = memory_each.times(memories), disk_each.times(memories)
     network_bytes_s = None
     if demands.wire is not None:
         each = demands.wire.of(processes.batch_ops) / processes.batch_ops
@@ -154,7 +158,7 @@ def plan_cluster(question: Question, evidence: Evidence) -> ClusterPlan:
         shards=shards,
         cohorts=cohorts,
         p50_ms=fitting.outcome.percentile_ms(50),
-        p99_ms=fitting.outcome.percentile_ms(99),
+        p99_ms=p99_range(evidence.runs, wished, fitting, seed=question.seed),
         tried=fitting.tried,
         memory_bytes=memory_bytes,
         disk_bytes=disk_bytes,
@@ -165,7 +169,7 @@ def plan_cluster(question: Question, evidence: Evidence) -> ClusterPlan:
         call_us=(demands.shard_cpu.call * 1e6, demands.cohort_cpu.call * 1e6),
         growth=growth.factors,
         assumptions=[
-            *assumptions(rate_from, fitting.busy_ratio_max, demands, question.core_speed_ratio),
+            *assumptions(rate_from, fitting.enlarged_ratio, demands, question.core_speed_ratio),
             *dealt_out(question.shards_per_cohort),
         ],
         extrapolations=extrapolations(
@@ -208,6 +212,16 @@ def _growth(question: Question, evidence: Evidence, shards: int) -> Growth:
     return growth_of(evidence.memories, wished, (of_shard, of_agent))
 
 
+def _filled_machines(question: Question, memory_bytes: Range, disk_bytes: Range) -> int:
+    """How many machines the memories fill; no shard is on two."""
+    usable = _usable(question.memory_node)
+    room_bytes = usable.memory_bytes - usable.cores * PROCESS_BYTES
+    if room_bytes <= 0:
+        raise UsageError("--node-memory", "is too little for its shards; give a larger machine")
+    by_memory = math.ceil(memory_bytes.estimate / room_bytes)
+    return max(1, by_memory, math.ceil(disk_bytes.estimate / usable.disk_bytes))
+
+
 def _memory_nodes(
     question: Question,
     processes: Processes,
@@ -215,23 +229,25 @@ def _memory_nodes(
     disk_bytes: Range,
     network_bytes_s: float | None,
 ) -> Nodes:
-    return nodes_for(
-        processes.shards,
-        memory_bytes.estimate + processes.shards * PROCESS_BYTES,
-        disk_bytes.estimate,
-        network_bytes_s or 0.0,
-        _usable(question.memory_node),
+    shards = processes.shards
+    each = Node(
+        cores=1,
+        memory_bytes=memory_bytes.estimate / shards + PROCESS_BYTES,
+        disk_bytes=disk_bytes.estimate / shards,
+        network_bytes_s=(network_bytes_s or 0.0) / shards,
     )
+    return nodes_for(shards, each, _usable(question.memory_node), option="--node")
 
 
 def _agent_nodes(question: Question, processes: Processes, network_bytes_s: float | None) -> Nodes:
-    return nodes_for(
-        processes.cohorts,
-        processes.cohorts * PROCESS_BYTES + question.agents * AGENT_BYTES,
-        0.0,
-        network_bytes_s or 0.0,
-        _usable(question.agent_node),
+    cohorts = processes.cohorts
+    each = Node(
+        cores=1,
+        memory_bytes=PROCESS_BYTES + question.agents / cohorts * AGENT_BYTES,
+        disk_bytes=0.0,
+        network_bytes_s=(network_bytes_s or 0.0) / cohorts,
     )
+    return nodes_for(cohorts, each, _usable(question.agent_node), option="--agent-node")
 
 
 def _usable(node: Node) -> Node:

@@ -17,7 +17,7 @@ _LANES_MANY = 1.5
 
 
 def assumptions(
-    rate_from: str, busy_ratio_max: float, demands: Demands, core_speed_ratio: float
+    rate_from: str, enlarged_ratio: float, demands: Demands, core_speed_ratio: float
 ) -> list[str]:
     """What is taken as given."""
     mix = ", ".join(f"{share:.0%} {name}" for name, share in demands.mix.items() if share)
@@ -28,7 +28,12 @@ def assumptions(
         else f"The rate of an agent is {rate_from}; --rate-per-agent sets it.",
         f"Operations are those of the runs ({mix}), of states of their size.",
         "Operations come as a Poisson stream, spread evenly over shards and cohorts.",
-        f"No process computes for more than {busy_ratio_max:.0%} of its core.",
+        "No process computes for more than 70% of its core"
+        + (
+            f", and there are {enlarged_ratio:.3g} times as many as that needs, for the p99's sake."
+            if enlarged_ratio > 1
+            else "."
+        ),
         f"Cores are {speed} those measured, and each process has one to itself.",
         "A machine keeps one core, a fifth of its memory and disk, and half of its bandwidth "
         "free. Data is on one machine each: nothing is replicated.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from harness.errors import UsageError
 from harness.sizing.cluster import Node, Wish, nodes_for, processes_at, processes_for
 from harness.sizing.demands import fit_demands
 from harness.sizing.laws import gathered_batch_ops, utilisation
@@ -67,11 +68,30 @@ def test_a_cohort_has_no_more_agents_than_a_task_takes():
 
 
 def test_the_scarcest_resource_decides_how_many_nodes():
-    """Each resource alone is counted, rounded up; what is not needed is none."""
+    """Whole processes on each, by each resource alone; what is not needed is none."""
     node = Node(cores=10, memory_bytes=100.0, disk_bytes=1_000.0, network_bytes_s=50.0)
-    found = nodes_for(25, 450.0, 100.0, 0.0, node)
-    assert found.by == {"cores": 3, "memory": 5, "disk": 1, "network": 0}
-    assert (found.count, found.binding) == (5, "memory")
+    each = Node(cores=1, memory_bytes=30.0, disk_bytes=10.0, network_bytes_s=0.0)
+    found = nodes_for(25, each, node, option="--node")
+    assert found.by == {"cores": 3, "memory": 9, "disk": 1, "network": 0}
+    assert (found.count, found.binding) == (9, "memory")
+
+
+def test_a_process_that_no_machine_holds_is_refused():
+    """With the option that would help."""
+    node = Node(cores=10, memory_bytes=100.0, disk_bytes=1.0, network_bytes_s=50.0)
+    each = Node(cores=1, memory_bytes=300.0, disk_bytes=0.0, network_bytes_s=0.0)
+    with pytest.raises(UsageError, match=r"--agent-node-memory: is too little.* 3 times"):
+        nodes_for(5, each, node, option="--agent-node")
+
+
+def test_shards_are_as_many_on_each_machine_that_is_filled():
+    """Memories may need more of them than operations do."""
+    quiet = processes_for(wish(rate_ops_s=1.0), DEMANDS, 0.5, machines=7)
+    assert quiet.shards == 7
+    busy = processes_for(wish(rate_ops_s=1e6), DEMANDS, 0.5, machines=7)
+    alone = processes_for(wish(rate_ops_s=1e6), DEMANDS, 0.5)
+    assert busy.shards % 7 == 0
+    assert alone.shards <= busy.shards < alone.shards + 8
 
 
 def test_laws_at_their_ends():

@@ -13,6 +13,7 @@ from harness.commands.plan import parse_bytes, parse_time_s
 from harness.errors import UsageError
 from tests.sizing.made_evidence import RECORDED
 
+SMALL = ("--agents", 20_000, "--memories-per-agent", 100, "--target-p99", "100ms")
 ASKED = ("--agents", 1_000_000, "--memories-per-agent", 10_000, "--target-p99", "50ms")
 
 
@@ -60,24 +61,25 @@ def test_json_has_the_question_and_the_plan(plan):
     planned = found["plan"]
     assert found["question"]["target_p99_s"] == pytest.approx(0.05)
     assert planned["rate_ops_s"] == pytest.approx(100_000)
-    assert planned["p99_ms"] <= 50
+    assert planned["p99_ms"]["low"] <= planned["p99_ms"]["estimate"] <= 50
     assert planned["shards"]["low"] <= planned["shards"]["estimate"] <= planned["shards"]["high"]
     assert planned["memory_nodes"]["count"] == max(planned["memory_nodes"]["by"].values())
-    assert planned["processes"]["shard_busy_ratio"] <= planned["tried"][-1][0]
+    assert planned["processes"]["shard_busy_ratio"] <= 0.7
+    assert planned["tried"][-1][0] == planned["processes"]["shards"]
 
 
 def test_what_was_read_can_be_kept(plan, tmp_path: Path):
     """The file gives the same plan as what it was kept of."""
     kept = tmp_path / "kept.json"
-    first = plan(*ASKED, "--from", RECORDED, "--keep", kept)
-    assert plan(*ASKED, "--from", kept) == first
+    first = plan(*SMALL, "--from", RECORDED, "--keep", kept)
+    assert plan(*SMALL, "--from", kept) == first
 
 
 def test_a_smaller_rate_needs_less(plan):
     """Shards follow the rate, and memory does not."""
     sizes = []
-    for rate in (0.1, 1):
-        _, out, _ = plan(*ASKED, "--rate-per-agent", rate, "--json", "--from", RECORDED)
+    for rate in (0.01, 1):
+        _, out, _ = plan(*SMALL, "--rate-per-agent", rate, "--json", "--from", RECORDED)
         sizes.append(json.loads(out)["plan"])
     assert sizes[0]["processes"]["shards"] < sizes[1]["processes"]["shards"]
     assert sizes[0]["memory_bytes"] == sizes[1]["memory_bytes"]
@@ -112,7 +114,9 @@ def test_agents_that_hardly_ever_ask_are_sized(plan):
     code, out, _ = plan(*ASKED, "--rate-per-agent", 1e-6, "--json", "--from", RECORDED)
     assert code == 0
     processes = json.loads(out)["plan"]["processes"]
-    assert (processes["shards"], processes["cohorts"]) == (1, 40)  # 25,000 agents in a task
+    # what memories fill, and 25,000 agents in a task
+    assert processes["shards"] == json.loads(out)["plan"]["memory_nodes"]["by"]["memory"]
+    assert processes["cohorts"] == 40
 
 
 def test_runs_without_volumes_are_refused(plan, tmp_path: Path):

@@ -61,7 +61,7 @@ def test_a_rate_and_pauses_are_predicted_from_runs_that_had_neither():
 
 
 def test_a_tighter_target_needs_more_shards():
-    """Utilisation is lowered until the predicted p99 keeps it."""
+    """Processes are added until the predicted p99 keeps it."""
     demands = fit_demands([made_run(agents) for agents in (2, 20, 200)])
     wish = wish_of(20_000.0)
     loose = fitting_size(lambda _: wish, demands, 1.0)
