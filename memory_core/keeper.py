@@ -24,7 +24,7 @@ __all__ = ["Keeper"]
 _INTERVAL_S = 1.0
 # How long nodes are taken for having what they had, if none came or went.
 _SURVEY_AGAIN_S = 30.0
-_SURVEY_TIMEOUT_S = 10.0
+_SURVEY_TIMEOUT_S = 20.0
 _SETTLE_S = 0.5
 _FIRST_SETTLE_S = 50.0
 _STOP_TIMEOUT_S = 30.0

@@ -34,7 +34,14 @@ from memory_core.shard_choice import known_memory
 from memory_core.shard_folder import check_memory_name
 from memory_core.shards import Shards, Starting, settings_of
 
-__all__ = ["keeper_name", "make_memory", "notes_of", "open_memory", "stop_memory"]
+__all__ = [
+    "keeper_name",
+    "make_memory",
+    "no_such_memory",
+    "notes_of",
+    "open_memory",
+    "stop_memory",
+]
 
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 10.0
@@ -80,12 +87,18 @@ def make_memory(
 
     Raises:
         BadInputError: there is one of that name.
+        UnavailableError: a node did not answer whether it has one; or a shard did not start.
         MemoryCoreError: a shard could not make its store.
-        UnavailableError: a shard did not start.
     """
     check_memory_name(memory)
     _require_not_running(memory)
     answers = survey(memory, root=root)
+    if answers.silent:
+        silent = ", ".join(answers.silent)
+        problem = (
+            f"whether there is a memory named {memory!r} is not known: {silent} did not answer"
+        )
+        raise UnavailableError(f"{problem}; try again")
     known = known_memory(memory, answers.found)
     if known is not None and known.made:
         hosts = sorted({one.host for one in answers.found if one.folders or one.record})
@@ -101,6 +114,8 @@ def make_memory(
         made=False,
         settings=settings_of(config),
     )
+    if known is not None:
+        _end_all(memory)  # what the making that was killed had started
     nodes = [_begun_on(record, shard, answers) or node_ids[shard] for shard in range(shards)]
     record_everywhere(record, root=root)
     starting = Starting(config=config, root=root, detached=True)
@@ -133,8 +148,7 @@ def open_memory(
     answers = survey(memory, root=root)
     record = known_memory(memory, answers.found)
     if record is None:
-        problem = f"there is none named {memory!r} on the nodes that are there; make it first"
-        raise BadInputError("memory", problem)
+        raise no_such_memory(memory, answers)
     if not record.made:
         problem = f"the making of {memory!r} was cut short; make it again, which goes on with it"
         raise BadInputError("memory", problem)
@@ -150,28 +164,23 @@ def stop_memory(memory: str) -> int:
     Raises:
         UnavailableError: no memory of that name runs.
     """
-    running = running_names()
-    shards = _shards_running(memory, running)
-    if not shards and keeper_name(memory) not in running:
-        withdraw(memory)
+    was_kept = keeper_name(memory) in running_names()
+    ended = _end_all(memory)
+    if not ended and not was_kept:
         raise UnavailableError(f"no memory named {memory!r} is running")
-    _end(keeper_name(memory))
-    closing = []
-    for name in shards:
-        actor = find_actor(name)
-        if actor is not None:
-            closing.append(actor.close.remote())
-    if closing:
-        ray.wait(closing, num_returns=len(closing), timeout=_STOP_TIMEOUT_S)
-    for name in shards:
-        _end(name)
-    withdraw(memory)
-    return len(shards)
+    return ended
 
 
 def keeper_name(memory: str) -> str:
     """The actor name of a memory's keeper."""
     return f"{memory}:keeper"
+
+
+def no_such_memory(memory: str, answers: Survey) -> BadInputError:
+    """The error of a name that no node has, as far as they answered."""
+    notes = "".join(f"; {note}" for note in notes_of(answers))
+    problem = f"there is none named {memory!r} on the nodes that are there{notes}"
+    return BadInputError("memory", problem)
 
 
 def notes_of(answers: Survey) -> list[str]:
@@ -232,6 +241,20 @@ def _shards_running(memory: str, running: set[str]) -> list[str]:
     if entry is not None:
         return [name for n in range(entry.shards) if (name := shard_name(memory, n)) in running]
     return [name for name in sorted(running) if name.startswith(shard_name(memory, 0)[:-1])]
+
+
+def _end_all(memory: str) -> int:
+    """End what runs of a memory, its stores closed; how many shards that were."""
+    _end(keeper_name(memory))
+    actors = [find_actor(name) for name in _shards_running(memory, running_names())]
+    closing = [actor.close.remote() for actor in actors if actor is not None]
+    if closing:
+        ray.wait(closing, num_returns=len(closing), timeout=_STOP_TIMEOUT_S)
+    for actor in actors:
+        if actor is not None:
+            ray.kill(actor)
+    withdraw(memory)
+    return len(actors)
 
 
 def _end(name: str) -> None:

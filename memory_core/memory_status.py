@@ -6,8 +6,8 @@ import msgspec
 import ray
 
 from memory_core.directory import look_up
-from memory_core.errors import BadInputError, MemoryCoreError
-from memory_core.lasting_memory import keeper_name, notes_of
+from memory_core.errors import MemoryCoreError
+from memory_core.lasting_memory import keeper_name, no_such_memory, notes_of
 from memory_core.node_survey import survey
 from memory_core.shard_calls import (
     ShardInfo,
@@ -82,8 +82,7 @@ def memory_status(memory: str, *, root: str | None = None) -> MemoryStatus:
     answers = survey(memory, root=root)
     record = known_memory(memory, answers.found)
     if record is None:
-        problem = f"there is none named {memory!r} on the nodes that are there"
-        raise BadInputError("memory", problem)
+        raise no_such_memory(memory, answers)
     running = running_names()
     names = [shard_name(memory, shard) for shard in range(record.shards)]
     runs = any(name in running for name in names)

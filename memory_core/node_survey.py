@@ -20,7 +20,7 @@ from memory_core.memory_record import MemoryRecord, NodeFindings, look_here, wri
 
 __all__ = ["Survey", "live_nodes", "record_everywhere", "survey"]
 
-_TIMEOUT_S = 20.0
+_TIMEOUT_S = 60.0
 
 
 class Survey(msgspec.Struct, frozen=True):

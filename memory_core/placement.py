@@ -20,7 +20,7 @@ from ray.exceptions import ActorUnavailableError, RayError
 
 from memory_core.config import MemoryConfig
 from memory_core.directory import Entry, look_up
-from memory_core.errors import BadInputError, MemoryCoreError, UnavailableError
+from memory_core.errors import BadInputError, LockedError, MemoryCoreError, UnavailableError
 from memory_core.memory_record import Home, MemoryRecord
 from memory_core.node_survey import survey
 from memory_core.ray_transport import RayTransport
@@ -51,6 +51,7 @@ __all__ = [
 
 _START_TIMEOUT_S = 60.0
 _AGAIN_S = 0.1
+_LOCKED_S = 10.0
 _STALLED_S = 5.0
 
 
@@ -202,6 +203,7 @@ def find_shards(memory: str, *, partial: bool = False) -> list[ShardInfo]:
 def _made(actor: Any, shard: int) -> ShardInfo:
     """Have a shard make its folder; again where its process died on the way."""
     deadline = time.monotonic() + _START_TIMEOUT_S
+    locked_until = time.monotonic() + _LOCKED_S
     while True:
         call = actor.make.remote()
         try:
@@ -212,7 +214,12 @@ def _made(actor: Any, shard: int) -> ShardInfo:
                 continue
         except RayError:
             pass  # said below
-        return answered(call, shard)
+        try:
+            return answered(call, shard)
+        except LockedError:  # by a process that was ended a moment ago
+            if time.monotonic() > locked_until:
+                raise
+            time.sleep(_AGAIN_S)
 
 
 def _absence(entry: Entry, shard: int) -> str:

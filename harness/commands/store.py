@@ -1,6 +1,7 @@
 """``harness store``: verify, repair and measure the folder of a closed memory database.
 
-Commands about backups are in `harness.commands.store_backup`.
+Commands about backups are in `harness.commands.store_backup`, those about memories on a cluster in
+`harness.commands.store_memory`.
 
 Exit codes: 0 whole or saved; 1 damaged; 2 wrong usage, which a folder without a database is, and
 one that a store has open.
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.commands.store_backup import back_up, list_backups, restore
+from harness.commands.store_memory import show, start, stop
 from harness.errors import RunFailedError, UsageError
 
 if TYPE_CHECKING:
@@ -32,12 +34,15 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 
 @click.group()
 def store() -> None:
-    """Verify, repair or measure a closed memory database; make and restore backups."""
+    """Verify, repair, measure a closed database; start a memory on a cluster; make backups."""
 
 
 store.add_command(back_up)
 store.add_command(list_backups)
 store.add_command(restore)
+store.add_command(start)
+store.add_command(stop)
+store.add_command(show)
 
 
 @store.command()

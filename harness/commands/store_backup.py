@@ -23,6 +23,7 @@ from harness.commands.measuring import say, stop_on_signals
 from harness.errors import RunFailedError, UsageError
 
 if TYPE_CHECKING:
+    from harness.ray_session import RaySession
     from memory_core.backup_taking import BackedUp
     from memory_core.backups import Listing, Manifest
 
@@ -171,8 +172,8 @@ def restore(
 
 
 @contextmanager
-def connected(address: str | None) -> Iterator[None]:
-    """Connected to the cluster that a memory runs on.
+def connected(address: str | None) -> Iterator[RaySession]:
+    """Connected to the cluster that a memory runs on; what is printed meanwhile is lost.
 
     Raises:
         UsageError: none is named, or none is there.
@@ -184,8 +185,8 @@ def connected(address: str | None) -> Iterator[None]:
             "--address", "is missing; name the cluster that the memory runs on, or set RAY_ADDRESS"
         )
     check_address(address)
-    with ray_session(address):
-        yield
+    with ray_session(address) as session:
+        yield session
 
 
 @contextmanager

@@ -145,3 +145,22 @@ def test_another_format_is_one_sentence(
     assert (code, out, err.count("\n")) == (1, "", 1)
     assert f"{folder}: was made with format 2, and this is format 3" in err
     assert "damaged" not in err
+
+
+def test_options_of_a_new_memory_are_refused_of_an_old_one(command: Callable[..., Outcome]):
+    """What a memory was made with is not changed by starting it."""
+    for option, value in [("--shards", 2), ("--dimension", 8), ("--memory-limit", 10**9)]:
+        code, out, err = command("start", "m", option, value)
+        assert (code, out) == (2, "")
+        assert err == f"harness: {option}: is of a memory that is made; add --new, or leave it\n"
+
+
+def test_a_memory_on_a_cluster_needs_a_cluster(
+    command: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+):
+    """Without an address nothing is started on this machine."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    for words in [("start", "m", "--new"), ("stop", "m"), ("show", "m")]:
+        code, out, err = command(*words)
+        assert (code, out) == (2, "")
+        assert "--address: is missing; name the cluster" in err

@@ -13,7 +13,13 @@ from memory_core.ray_memory import RayMemory
 from tests.memory_core.nodes import Nodes, agent_of, cluster_of_nodes, reason, until
 
 ray = pytest.importorskip("ray")
-pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.fault]
+# on a machine that is busy with much else a cluster takes minutes
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.slow,
+    pytest.mark.fault,
+    pytest.mark.timeout(600),
+]
 
 CONFIG = MemoryConfig(dimension=8)
 IN_0, IN_1 = agent_of(0, 2), agent_of(1, 2)
