@@ -1,7 +1,8 @@
 """Rounds of random faults, each a run with ``--audit`` that must lose nothing.
 
     scripts/fault_rounds --rounds 20              on this machine: kills and stalls
-    scripts/fault_rounds --rounds 20 --lab        on a lab of 4 hosts (root): cuts of hosts, too
+    scripts/fault_rounds --rounds 20 --lab        on a lab of 4 hosts (root): hosts are cut off
+                                                  and killed, too
     scripts/fault_rounds --seed 7 --first 3 --rounds 1      that round of that seed again
 
 What a round does follows from the seed and its number. The seed is printed; a round that fails is
@@ -22,9 +23,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-__all__ = ["Cut", "Round", "problems_of", "round_of"]
+__all__ = ["Harm", "Round", "problems_of", "round_of"]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DURATION_S = 8.0
@@ -40,9 +41,10 @@ _PATIENCE_S = 600.0
 
 
 @dataclass(frozen=True)
-class Cut:
-    """A host's link is down from `at_s` after the barrier's opening, for `for_s`."""
+class Harm:
+    """A host is cut off, or killed, `at_s` after the barrier opens, and back after `for_s`."""
 
+    action: Literal["cut", "kill"]
     host: int
     at_s: float
     for_s: float
@@ -54,19 +56,19 @@ class Round:
 
     seed: int
     faults: tuple[str, ...]
-    cuts: tuple[Cut, ...]
+    harms: tuple[Harm, ...]
 
 
 def round_of(
-    seed: int, number: int, *, duration_s: float = DURATION_S, cut_hosts: Sequence[int] = ()
+    seed: int, number: int, *, duration_s: float = DURATION_S, hosts: Sequence[int] = ()
 ) -> Round:
-    """Round ``number`` of a seed: one to three faults, and on a lab up to two cuts.
+    """Round ``number`` of a seed: one to three faults, and on a lab up to two harmed hosts.
 
     Args:
         seed: of all rounds.
         number: of the round, from 0.
         duration_s: of its run.
-        cut_hosts: the lab's hosts whose link may be cut; none without a lab.
+        hosts: of the lab that may be harmed; none without a lab.
     """
     draw = random.Random(f"fault rounds, seed {seed}, round {number}")
     faults = []
@@ -83,17 +85,25 @@ def round_of(
                 "sampler": f"{at} kill sampler of node of shard {shard}",
             }[kind]
         )
-    cuts = []
-    for host in draw.sample(list(cut_hosts), min(len(cut_hosts), draw.randint(0, 2))):
+    harms = []
+    for host in draw.sample(list(hosts), min(len(hosts), draw.randint(0, 2))):
         at_s, for_s = draw.uniform(0.05, 0.6) * duration_s, draw.uniform(*_CUT_S)
-        cuts.append(Cut(host, round(at_s, 3), round(for_s, 3)))
-    return Round(draw.randrange(2**31), tuple(faults), tuple(cuts))
+        action: Literal["cut", "kill"] = "kill" if draw.random() < 0.25 else "cut"
+        harms.append(Harm(action, host, round(at_s, 3), round(for_s, 3)))
+    return Round(draw.randrange(2**31), tuple(faults), tuple(harms))
 
 
-def problems_of(run: dict[str, Any], summary: dict[str, Any]) -> list[str]:
-    """What a round must not have, in sentences; none of a good one."""
-    audit = summary["audit"]
-    problems = [f"status {run['status']}"] if run["status"] != "complete" else []
+def problems_of(
+    run: dict[str, Any], summary: dict[str, Any], harms: Sequence[Harm] = ()
+) -> list[str]:
+    """What a round must not have, in sentences; none of a good one.
+
+    A run that lost agents with a host that its plan did not take down has failed, as it should.
+    """
+    audit, lost = summary["audit"], bool(harms) and bool(summary["agents"]["lost"])
+    problems = []
+    if run["status"] != "complete" and not (lost and run["status"] == "failed"):
+        problems.append(f"status {run['status']}")
     if audit["verdict"] != "passed":
         problems.append(audit["sentence"])
     elif not audit["acknowledged"] or not audit["answers_checked"]:
@@ -102,7 +112,7 @@ def problems_of(run: dict[str, Any], summary: dict[str, Any]) -> list[str]:
     problems += [
         one["sentence"]
         for one in summary["faults"]
-        if not one["done"] and " shard " in one["fault"] and "sampler" not in one["fault"]
+        if not (one["done"] or harms or "sampler" in one["fault"] or "cohort" in one["fault"])
     ]
     return problems
 
@@ -119,7 +129,7 @@ def _arguments(one: Round, duration_s: float) -> list[str]:
 class _Here:
     """Rounds on this machine."""
 
-    cut_hosts: Sequence[int] = ()
+    hosts: Sequence[int] = ()
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -145,31 +155,37 @@ class _OnLab:
 
     def __init__(self, lab: Any) -> None:
         self._lab = lab
-        self.cut_hosts = lab.hosts[1:]
+        self.hosts = lab.hosts[1:]
 
     def carry_out(self, one: Round, name: str, duration_s: float) -> tuple[Path, str]:
+        self._lab.ray_up()  # what the round before took down is back
         out = self._lab.shared / name
-        cutting = threading.Thread(target=self._cut, args=(one.cuts, out), daemon=True)
-        cutting.start()
+        harming = threading.Thread(target=self._harm, args=(one.harms, out), daemon=True)
+        harming.start()
         arguments = [*_arguments(one, duration_s), "--out", f"/mnt/shared/{name}"]
         done = self._lab.harness(*arguments, timeout_s=_PATIENCE_S)
-        cutting.join(_PATIENCE_S)
+        harming.join(_PATIENCE_S)
         self._lab.heal_all()
         return out, done.stderr
 
-    def _cut(self, cuts: Sequence[Cut], out: Path) -> None:
-        """Cut and heal links at their times, once the run measures."""
+    def _harm(self, harms: Sequence[Harm], out: Path) -> None:
+        """Harm and heal hosts at their times, once the run measures."""
         deadline_s = time.monotonic() + _PATIENCE_S / 2
         while '"measuring"' not in _text(out / "events.jsonl"):
             if time.monotonic() > deadline_s:
                 return
             time.sleep(0.02)
         began_s = time.monotonic()
-        moments = [(cut.at_s, self._lab.cut, cut.host) for cut in cuts]
-        moments += [(cut.at_s + cut.for_s, self._lab.heal, cut.host) for cut in cuts]
-        for at_s, act, host in sorted(moments, key=lambda moment: moment[0]):
+        moments = [(one.at_s, False, one) for one in harms]
+        moments += [(one.at_s + one.for_s, True, one) for one in harms]
+        for at_s, is_over, one in sorted(moments, key=lambda moment: moment[0]):
             time.sleep(max(began_s + at_s - time.monotonic(), 0.0))
-            act(host)
+            if not is_over:
+                (self._lab.cut if one.action == "cut" else self._lab.kill)(one.host)
+                continue
+            self._lab.heal(one.host)
+            if one.action == "kill":
+                self._lab.call("join", f"{one.host}")
 
 
 def _text(path: Path) -> str:
@@ -185,17 +201,9 @@ def _lab() -> Iterator[_OnLab]:
     from tests.cluster.running_lab import RunningLab
 
     lab = RunningLab("rounds", LAB_HOSTS)
-    ray = str(Path(sys.executable).with_name("ray"))
     try:
-        subprocess.run([ray, "up", "-y", str(lab.cluster_file)], check=True, timeout=_PATIENCE_S)
-        while True:
-            done = lab.exec(1, "sh", "-c", "ray status 2>/dev/null | grep -c ' node_'")
-            if done.stdout.strip().isdigit() and int(done.stdout) >= LAB_HOSTS:
-                break
-            time.sleep(0.5)
         yield _OnLab(lab)
     finally:
-        subprocess.run([ray, "down", "-y", str(lab.cluster_file)], check=False, timeout=_PATIENCE_S)
         lab.down()
 
 
@@ -219,14 +227,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     failed = []
     with _lab() if given.lab else _here() as place:
         for number in range(given.first, given.first + given.rounds):
-            one = round_of(seed, number, duration_s=given.duration, cut_hosts=place.cut_hosts)
-            _say(f"round {number}: {'; '.join([*one.faults, *map(_said, one.cuts)])}")
+            one = round_of(seed, number, duration_s=given.duration, hosts=place.hosts)
+            _say(f"round {number}: {'; '.join([*one.faults, *map(_said, one.harms)])}")
             out, said = place.carry_out(one, f"round-{number}", given.duration)
             try:
                 run, summary = (
                     json.loads((out / name).read_text()) for name in ("run.json", "summary.json")
                 )
-                problems = problems_of(run, summary)
+                problems = problems_of(run, summary, one.harms)
                 for fault in summary["faults"]:
                     _say(f"    {fault['sentence']}")
                 _say(f"    {summary['audit']['sentence']}")
@@ -247,8 +255,8 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
-def _said(cut: Cut) -> str:
-    return f"at {cut.at_s:g}s for {cut.for_s:g}s cut host {cut.host}"
+def _said(one: Harm) -> str:
+    return f"at {one.at_s:g}s for {one.for_s:g}s {one.action} host {one.host}"
 
 
 if __name__ == "__main__":

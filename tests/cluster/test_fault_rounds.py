@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 
 from harness.faults import check_numbers, parse_faults
-from tests.cluster.fault_rounds import COHORTS, SHARDS, problems_of, round_of
+from tests.cluster.fault_rounds import COHORTS, SHARDS, Harm, problems_of, round_of
 
 
 def test_a_round_follows_from_the_seed_and_its_number():
-    """The same again for the same, another for another; a lab's cuts are of its hosts."""
+    """The same again for the same, another for another; harmed are hosts of the lab only."""
     assert round_of(7, 3) == round_of(7, 3)
-    rounds = [round_of(7, number, cut_hosts=[2, 3, 4]) for number in range(50)]
+    rounds = [round_of(7, number, hosts=[2, 3, 4]) for number in range(50)]
     assert len({one.seed for one in rounds}) == 50
-    assert {cut.host for one in rounds for cut in one.cuts} == {2, 3, 4}
-    assert all(len({cut.host for cut in one.cuts}) == len(one.cuts) for one in rounds)
-    assert not any(round_of(7, number).cuts for number in range(50))
+    assert {harm.host for one in rounds for harm in one.harms} == {2, 3, 4}
+    assert all(len({harm.host for harm in one.harms}) == len(one.harms) for one in rounds)
+    assert not any(round_of(7, number).harms for number in range(50))
 
 
 def test_every_round_is_one_that_a_plan_takes():
@@ -47,7 +47,7 @@ def summary(verdict: str = "passed", *, done: bool = True, acknowledged: int = 5
         "answers_checked": 9,
     }
     fault = {"fault": "at 1s kill shard 0", "done": done, "sentence": "It was not done."}
-    return {"audit": audit, "faults": [fault]}
+    return {"audit": audit, "faults": [fault], "agents": {"lost": 3}}
 
 
 @pytest.mark.parametrize(
@@ -67,3 +67,11 @@ def test_a_round_is_good_when_all_was_read_back_and_every_shard_was_hit(
 ):
     """Anything less is a problem, in words."""
     assert problems_of({"status": status}, found) == problems
+
+
+def test_a_harmed_host_may_take_agents_with_it_and_nothing_else():
+    """The run has then failed, which is no problem of the round; a lost write is."""
+    harms = [Harm("kill", 2, 1.0, 1.0)]
+    assert problems_of({"status": "failed"}, summary(), harms) == []
+    assert problems_of({"status": "interrupted"}, summary(), harms) == ["status interrupted"]
+    assert problems_of({"status": "failed"}, summary("failed"), harms) == ["The audit said so."]
