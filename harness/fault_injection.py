@@ -210,7 +210,7 @@ class FaultInjection:
     def _injector(self, node_id: str) -> Any:
         with self._lock:
             if self._over.is_set():
-                raise RunFailedError("the run was over before its time")
+                raise RunFailedError("the run was over before it could be done")
             injector = self._injectors.get(node_id)
             if injector is None:
                 injector = self._injectors[node_id] = (
