@@ -156,25 +156,15 @@ def _remove(memory: str, path: str | None) -> str:
         folder = store_folder(memory, path)
     except MemoryCoreError as error:
         return str(error)
-    problem = ""
-    while os.path.lexists(folder) and time.monotonic() < deadline_s:
+    while os.path.lexists(folder):
+        problem = "it is written again and again"
         try:
             shutil.rmtree(folder)
         except OSError as error:
             problem = error.strerror or str(error)
-            time.sleep(_AGAIN_S)
-    return problem if os.path.lexists(folder) else ""
-
-
-def _made_folder(parent: Path, name: str) -> Path:
-    """A folder of this name, or with a number where that is taken."""
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        for number in range(1, SAME_NAME_MAX + 1):
-            path = parent / (name if number == 1 else f"{name}-{number}")
-            with contextlib.suppress(FileExistsError):
-                path.mkdir()
-                return path
-    except OSError as error:
-        raise UsageError("--data-dir", f"{parent} cannot be written ({error.strerror})") from None
-    raise UsageError("--data-dir", f"{parent} has {SAME_NAME_MAX} runs named {name}; name another")
+        if not os.path.lexists(folder):
+            break
+        if time.monotonic() > deadline_s:
+            return problem
+        time.sleep(_AGAIN_S)
+    return ""

@@ -99,13 +99,11 @@ PLAIN = {"address": "10.0.0.1", "cpus": 1.0, "memory_bytes": 1.0}
 
 def test_a_node_removes_what_is_being_written_and_what_is_not_there(tmp_path: Path):
     """Removing goes on while something still writes, and nothing to remove is no problem."""
-    own, stop = tmp_path / "run-1", threading.Event()
+    own = tmp_path / "run-1"
     own.mkdir()
 
     def write() -> None:
-        number = 0
-        while not stop.is_set():
-            number += 1
+        for number in range(300):
             try:
                 (own / str(number)).write_text("x")
             except OSError:
@@ -116,7 +114,6 @@ def test_a_node_removes_what_is_being_written_and_what_is_not_there(tmp_path: Pa
     try:
         assert databases._remove("run-1", str(own)) == ""
     finally:
-        stop.set()
         writer.join()
     assert not own.exists()
     assert databases._remove("run-1", str(own)) == ""
@@ -128,9 +125,14 @@ def test_a_folder_that_stays_is_told_with_the_reason(
 ):
     """A node that may not remove says why, within a bounded time."""
     monkeypatch.setattr(databases, "_PATIENCE_S", 0.3)
+
+    def refuse(_: Path) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(databases.shutil, "rmtree", refuse)
     own = tmp_path / "run-1"
-    own.write_text("no folder")
-    assert databases._remove("run-1", str(own)) == "Not a directory"
+    own.mkdir()
+    assert databases._remove("run-1", str(own)) == "Operation not permitted"
     assert own.exists()
 
 
