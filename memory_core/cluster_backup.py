@@ -2,24 +2,23 @@
 
 All shards work at the same time, each on its node from its own disk; only the list of its files
 comes back. A shard that fails is named, and then there is no backup: the others give up, too, and
-what they have written is used by the next one. A shard that does not even say who it is for
-`SILENT_S` has failed.
+what they have written is used by the next one.
 """
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import msgspec
 import ray
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
 from memory_core.backup_manifest import ShardBackup
 from memory_core.backup_place import BackupPlace
 from memory_core.backup_repository import BackupRepository
 from memory_core.backup_taking import BackedUp, MemoryIdentity, take_backup
-from memory_core.errors import MemoryCoreError, UnavailableError
+from memory_core.errors import UnavailableError
+from memory_core.long_calls import SILENT_S, collect
 from memory_core.placement import find_shards
 from memory_core.shard_calls import (
     ShardInfo,
@@ -30,10 +29,7 @@ from memory_core.shard_calls import (
 )
 from memory_core.shard_upload import RATE_BYTES_S, UploadRequest
 
-__all__ = ["SILENT_S", "back_up_memory"]
-
-SILENT_S = 60.0
-_LOOK_S = 5.0
+__all__ = ["back_up_memory"]
 
 
 def back_up_memory(
@@ -64,49 +60,20 @@ def _parts(infos: list[ShardInfo], request: UploadRequest) -> list[ShardBackup]:
     """What every shard has brought, in their order. None works any more when this ends."""
     packed = msgspec.msgpack.encode(request)
     actors = {info.shard: _actor(info) for info in infos}
-    working = {actors[info.shard].back_up.remote(packed): info for info in infos}
+    hosts = {info.shard: info.host for info in infos}
+    working = {actor.back_up.remote(packed): shard for shard, actor in actors.items()}
     try:
-        return _collected(working, actors)
+        parts = collect(
+            working,
+            lambda shard: actors[shard].info.remote(),
+            lambda shard: f"no backup was made: shard {shard} on host {hosts[shard]}",
+        )
     finally:
         if working:
-            for info in working.values():
-                actors[info.shard].give_up_backup.remote()
+            for shard in working.values():
+                actors[shard].give_up_backup.remote()
             ray.wait(list(working), num_returns=len(working), timeout=SILENT_S)
-
-
-def _collected(working: dict[Any, ShardInfo], actors: dict[int, Any]) -> list[ShardBackup]:
-    """The parts of all that work; whoever has ended is taken out of ``working``."""
-    parts: dict[int, ShardBackup] = {}
-    asked: dict[int, tuple[Any, float]] = {}
-    while working:
-        problems: list[str] = []
-        done, _ = ray.wait(list(working), timeout=_LOOK_S)
-        for call in done:
-            info = working.pop(call)
-            try:
-                parts[info.shard] = msgspec.msgpack.decode(ray.get(call), type=ShardBackup)
-            except RayError as error:
-                problems.append(f"shard {info.shard} on host {info.host}: {_reason(error, info)}")
-        for call, info in list(working.items()):
-            if _is_silent(info, actors, asked):
-                del working[call]
-                problems.append(
-                    f"shard {info.shard} on host {info.host} did not answer for {SILENT_S:.0f} s"
-                )
-        if problems:
-            raise UnavailableError(f"no backup was made: {'; '.join(sorted(problems))}")
-    return [parts[shard] for shard in sorted(parts)]
-
-
-def _is_silent(
-    info: ShardInfo, actors: dict[int, Any], asked: dict[int, tuple[Any, float]]
-) -> bool:
-    """Whether a shard that works has not answered for long; asks it anew once it has."""
-    call, since_s = asked.get(info.shard, (None, 0.0))
-    if call is not None and not ray.wait([call], timeout=0)[0]:
-        return time.monotonic() - since_s > SILENT_S
-    asked[info.shard] = (actors[info.shard].info.remote(), time.monotonic())
-    return False
+    return [msgspec.msgpack.decode(parts[shard], type=ShardBackup) for shard in sorted(parts)]
 
 
 def _actor(info: ShardInfo) -> Any:
@@ -125,12 +92,3 @@ def _settings(actor: Any) -> dict[str, Any]:
         raise UnavailableError(f"shard 0 does not answer: {first_line(error)}") from None
     settings: dict[str, Any] = msgspec.msgpack.decode(packed)
     return settings
-
-
-def _reason(error: RayError, info: ShardInfo) -> str:
-    if isinstance(error, RayTaskError):
-        own: MemoryCoreError = own_error(error, info.shard)
-        return str(own)
-    if isinstance(error, RayActorError):
-        return "its process ended"
-    return first_line(error)

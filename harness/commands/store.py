@@ -1,7 +1,7 @@
 """``harness store``: verify, repair and measure the folder of a closed memory database.
 
-Commands about backups are in `harness.commands.store_backup`, those about memories on a cluster in
-`harness.commands.store_memory`.
+Commands about backups are in `harness.commands.store_backup` and `store_restore`, those about
+memories on a cluster in `harness.commands.store_memory`.
 
 Exit codes: 0 whole or saved; 1 damaged; 2 wrong usage, which a folder without a database is, and
 one that a store has open.
@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.commands.store_backup import back_up, list_backups, restore
+from harness.commands.store_backup import back_up, list_backups
 from harness.commands.store_memory import show, start, stop
+from harness.commands.store_restore import restore
 from harness.errors import RunFailedError, UsageError
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""``harness store backup``, ``list`` and ``restore``: backups of memories, in a folder or bucket.
+"""``harness store backup`` and ``list``: backups of memories, in a folder or an object store.
 
 Exit codes: 0 done; 1 a backup is damaged or failed, or a place cannot be reached; 2 wrong usage;
 130 interrupted, which is how backups at an interval end.
@@ -11,15 +11,12 @@ import json
 import math
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.commands.measuring import say, stop_on_signals
+from harness.commands.store_cluster import ADDRESS, JSON, URI, connected, mapped, shown_time
 from harness.errors import RunFailedError, UsageError
 
 if TYPE_CHECKING:
@@ -27,29 +24,14 @@ if TYPE_CHECKING:
     from memory_core.backup_taking import BackedUp
     from memory_core.backups import Listing, Manifest
 
-__all__ = ["back_up", "list_backups", "restore"]
+__all__ = ["back_up", "list_backups"]
 
-_URI = click.argument("uri", metavar="URI")
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
-_OPTION_OF = {
-    "uri": "URI",
-    "memory": "NAME",
-    "backup": "--backup",
-    "shards": "--shards",
-    "to": "--to",
-    "keep": "--keep",
-}
-ADDRESS = click.option(
-    "--address",
-    envvar="RAY_ADDRESS",
-    help="Ray cluster that the memory runs on, host:port.  [$RAY_ADDRESS]",
-)
 _MIB = 1024 * 1024
 
 
 @click.command("backup")
 @click.argument("name", metavar="NAME")
-@_URI
+@URI
 @click.option(
     "--interval", metavar="TIME", help="Take one after the other, each so long after: 60s, 15m, 6h."
 )
@@ -62,7 +44,7 @@ _MIB = 1024 * 1024
     help="MiB a second that each shard reads and writes at most.  [64]",
 )
 @ADDRESS
-@_JSON
+@JSON
 def back_up(
     name: str,
     uri: str,
@@ -110,9 +92,9 @@ def back_up(
 
 
 @click.command("list")
-@_URI
+@URI
 @click.option("--memory", metavar="NAME", help="List the backups of this memory only.")
-@_JSON
+@JSON
 def list_backups(uri: str, memory: str | None, as_json: bool) -> int:
     """List the backups at URI: a folder, or s3://bucket/prefix and the like."""
     from memory_core.backups import list_backups as look
@@ -126,81 +108,6 @@ def list_backups(uri: str, memory: str | None, as_json: bool) -> int:
     else:
         _print_listings(found)
     return 1 if damaged else 0
-
-
-@click.command()
-@_URI
-@click.argument("name", metavar="NAME")
-@click.option("--backup", metavar="ID", help="Which backup.  [the newest]")
-@click.option("--shards", type=int, metavar="N", help="How many to make.  [as many as there were]")
-@click.option(
-    "--to",
-    "folder",
-    metavar="DIR",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="New or empty folder: one database folder a shard, without a cluster.",
-)
-@_JSON
-def restore(
-    uri: str, name: str, backup: str | None, shards: int | None, folder: Path, as_json: bool
-) -> int:
-    """Make databases of a backup of memory NAME at URI."""
-    from memory_core.backups import find_backup, restore_to_folder
-
-    with mapped():
-        repository, manifest = find_backup(uri, name, backup)
-        restored = restore_to_folder(repository, manifest, folder, shards)
-    if as_json:
-        click.echo(
-            json.dumps(
-                {
-                    "memory": name,
-                    "backup": manifest.backup,
-                    "folders": restored.folders,
-                    "read_bytes": restored.read_bytes,
-                },
-                indent=2,
-            )
-        )
-    else:
-        click.echo(
-            f"{folder} has the {len(restored.folders)} shards of {name} from backup "
-            f"{manifest.backup}, of {shown_time(manifest.began_wall_ns)}."
-        )
-    return 0
-
-
-@contextmanager
-def connected(address: str | None) -> Iterator[RaySession]:
-    """Connected to the cluster that a memory runs on; what is printed meanwhile is lost.
-
-    Raises:
-        UsageError: none is named, or none is there.
-    """
-    from harness.ray_session import LOCAL, check_address, ray_session
-
-    if address is None or address == LOCAL:
-        raise UsageError(
-            "--address", "is missing; name the cluster that the memory runs on, or set RAY_ADDRESS"
-        )
-    check_address(address)
-    with ray_session(address) as session:
-        yield session
-
-
-@contextmanager
-def mapped(options: dict[str, str] | None = None) -> Iterator[None]:
-    """The store's errors as the harness's: what the user can put right is wrong usage."""
-    from memory_core.errors import BadInputError, MemoryCoreError
-
-    names = _OPTION_OF | (options or {})
-    try:
-        yield
-    except BadInputError as error:
-        raise UsageError(names.get(error.field, error.field), error.problem) from None
-    except MemoryCoreError as error:
-        raise RunFailedError(str(error)) from None
 
 
 class _Stop:
@@ -246,11 +153,6 @@ def _line(done: BackedUp, as_json: bool) -> str:
     if removal is not None and removal.put_off is not None:
         line += f"; deleting was put off: {removal.put_off}"
     return line
-
-
-def shown_time(wall_ns: int) -> str:
-    """A moment in UTC, to the second."""
-    return f"{datetime.fromtimestamp(wall_ns / 1e9, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def manifest_as_dict(manifest: Manifest) -> dict[str, Any]:

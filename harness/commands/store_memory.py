@@ -13,7 +13,7 @@ import click
 import msgspec
 
 from harness.commands.measuring import say
-from harness.commands.store_backup import connected, mapped
+from harness.commands.store_cluster import connected, mapped
 from harness.errors import UsageError
 from harness.placement import Wanted, place
 
