@@ -122,8 +122,10 @@ class BackupPlace:
                     return
                 yield chunk
 
-    def write(self, name: str, chunks: Iterable[bytes]) -> None:
+    def write(self, name: str, chunks: Iterable[bytes], *, settle: bool = True) -> None:
         """Make a file, whole or not at all, in the place of one that has this name.
+
+        Without ``settle`` its bytes are on the disk then, its name once `settle` was called.
 
         Raises:
             StorageFullError: there is no room.
@@ -146,8 +148,14 @@ class BackupPlace:
                     with contextlib.suppress(Exception):
                         self._files.delete_file(first)
                 raise
-            if self._is_local:
+            if self._is_local and settle:
                 sync(folder)
+
+    def settle(self, folder: str) -> None:
+        """Wait until the names of a folder's files are on the disk, if it is a local one."""
+        if self._is_local:
+            with self._told(folder, "written"):
+                sync(self._path(folder))
 
     def sizes(self, names: Sequence[str]) -> list[int | None]:
         """The bytes of files, None for those that are not there. Raises UnavailableError."""

@@ -1,7 +1,7 @@
 """A repository of backups of one memory, in a folder or an object store.
 
     <memory>/<backup id>/manifest.json    written last: without one a backup is not there
-    <memory>/tables/<xx>/<checksum>       the files of databases, each once, by its SHA-256
+    <memory>/tables/<checksum>            the files of databases, each once, by its SHA-256
     <memory>/marks/backup-<id>            a backup is being made
     <memory>/marks/deletion-<id>          old backups are being deleted
 
@@ -145,8 +145,12 @@ class BackupRepository:
         return found
 
     def add(self, file: StoredFile, chunks: Iterable[bytes]) -> None:
-        """Write a file's bytes. Raises StorageFullError, UnavailableError."""
-        self.place.write(self._table(file.sha256), chunks)
+        """Write a file's bytes, and `settle` later. Raises StorageFullError, UnavailableError."""
+        self.place.write(self._table(file.sha256), chunks, settle=False)
+
+    def settle(self) -> None:
+        """Wait until what was added is on the disk under its name. Raises UnavailableError."""
+        self.place.settle(f"{self.memory}/{_TABLES}")
 
     def finish(self, manifest: Manifest) -> None:
         """Make a backup one that is there, if all of its files are.
@@ -211,11 +215,9 @@ class BackupRepository:
 
     def tables(self) -> Iterator[tuple[str, int]]:
         """Checksum and size of each file that is kept. Raises UnavailableError."""
-        tables = f"{self.memory}/{_TABLES}"
-        for folder in self.place.entries(tables):
-            if folder.is_folder:
-                for entry in self.place.entries(f"{tables}/{folder.name}"):
-                    yield entry.name, entry.size_bytes
+        for entry in self.place.entries(f"{self.memory}/{_TABLES}"):
+            if not entry.is_folder:
+                yield entry.name, entry.size_bytes
 
     def remove_table(self, digest: str) -> None:
         """Delete a file by its checksum. Raises UnavailableError."""
@@ -290,4 +292,4 @@ class BackupRepository:
         return decode_manifest(data, self.place.shown(name), backup, self.memory)
 
     def _table(self, digest: str) -> str:
-        return f"{self.memory}/{_TABLES}/{digest[:2]}/{digest}"
+        return f"{self.memory}/{_TABLES}/{digest}"

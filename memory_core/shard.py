@@ -137,7 +137,7 @@ class ShardActor:
         with self._opening:
             if self._uploads is None:
                 self._uploads = ShardUploads(self._identity[1], store.path)
-        part = self._uploads.run(store.backup, repository, asked.rate_bytes_s)
+        part = self._uploads.run(store.checkpoint, repository, asked.rate_bytes_s)
         return msgspec.msgpack.encode(part)
 
     def give_up_backup(self) -> None:

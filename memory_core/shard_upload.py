@@ -39,7 +39,7 @@ __all__ = [
     "remove_stale_checkpoints",
 ]
 
-RATE_BYTES_S = 64 * 1024 * 1024
+RATE_BYTES_S = 32 * 1024 * 1024
 _CHECKPOINT = ".checkpoint-"
 _LEFT_OUT = ("LOCK", "LOG")
 _LONGEST_PAUSE_S = 1.0
@@ -185,6 +185,8 @@ class ShardUploads:
                 chunks = _paced(file_chunks(os.path.join(folder, file.name)), pace)
                 repository.add(file, chunks)
                 sent.add(file.sha256)
+        if sent:
+            repository.settle()
         new_bytes = sum(
             {one.sha256: one.size_bytes for one in files if one.sha256 in sent}.values()
         )

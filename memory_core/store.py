@@ -228,6 +228,15 @@ class MemoryStore:
             raise UnavailableError(self._refusal)
         return make_backup(self._log, folder)
 
+    def checkpoint(self, folder: str) -> None:
+        """`backup` for whoever copies it at once: not synced, and left half made by a kill.
+
+        Raises as `backup` does; the folder must not exist.
+        """
+        if self._refusal is not None:
+            raise UnavailableError(self._refusal)
+        self._log.checkpoint(folder)
+
     def close(self) -> None:
         """Close the files. What was acknowledged stays; later calls raise UnavailableError."""
         self._submit(_Work((), "", 0, closes=True))

@@ -20,7 +20,6 @@ from harness.commands.store_cluster import ADDRESS, JSON, URI, connected, mapped
 from harness.errors import RunFailedError, UsageError
 
 if TYPE_CHECKING:
-    from harness.ray_session import RaySession
     from memory_core.backup_taking import BackedUp
     from memory_core.backups import Listing, Manifest
 
@@ -41,7 +40,7 @@ _MIB = 1024 * 1024
     "rate_mib_s",
     type=float,
     metavar="MIB",
-    help="MiB a second that each shard reads and writes at most.  [64]",
+    help="MiB a second that each shard reads and writes at most.  [32]",
 )
 @ADDRESS
 @JSON

@@ -43,7 +43,7 @@ class Shards:
     def back_up(self, repository: BackupRepository, keep: int | None = None) -> BackedUp:
         def parts() -> list[Any]:
             return [
-                upload.run(store.backup, repository, FAST)
+                upload.run(store.checkpoint, repository, FAST)
                 for upload, store in zip(self.uploads, self.stores, strict=True)
             ]
 

@@ -97,9 +97,9 @@ def test_a_file_is_kept_once(tmp_path: Path):
     """A file that the repository has is not written again, and none is left half written."""
     repository = BackupRepository(BackupPlace(str(tmp_path / "b")), "m")
     back_up(repository, {"000001.sst": b"one"})
-    before = [path.stat().st_mtime_ns for path in (tmp_path / "b").rglob("tables/*/*")]
+    before = [path.stat().st_mtime_ns for path in (tmp_path / "b").rglob("tables/*")]
     back_up(repository, {"000001.sst": b"one", "000002.sst": b"one", "000003.sst": b"two"})
-    after = sorted(path.stat().st_mtime_ns for path in (tmp_path / "b").rglob("tables/*/*"))
+    after = sorted(path.stat().st_mtime_ns for path in (tmp_path / "b").rglob("tables/*"))
     assert after[:1] == before
     assert len(after) == 2
     assert not list((tmp_path / "b").rglob(f"*{places.UNFINISHED}*"))
@@ -122,7 +122,7 @@ def test_a_shorter_file_is_written_again(tmp_path: Path):
     """What a writer that was killed left under a file's name does not pass for the file."""
     repository = BackupRepository(BackupPlace(str(tmp_path / "b")), "m")
     back_up(repository, {"000001.sst": b"whole"})
-    [file] = (tmp_path / "b").rglob("tables/*/*")
+    [file] = (tmp_path / "b").rglob("tables/*")
     file.write_bytes(b"who")
     manifest = back_up(repository, {"000001.sst": b"whole"})
     assert fetched(repository, manifest, tmp_path) == {"000001.sst": b"whole"}
@@ -141,7 +141,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, damage: Any, said: str):
     """A flipped, short, long or missing file is damage, named with its shard and its own name."""
     repository = BackupRepository(BackupPlace(str(tmp_path / "b")), "m")
     manifest = back_up(repository, {"000001.sst": b"whole"})
-    [path] = (tmp_path / "b").rglob("tables/*/*")
+    [path] = (tmp_path / "b").rglob("tables/*")
     damage(path)
     with pytest.raises(CorruptionError, match=said) as caught:
         fetched(repository, manifest, tmp_path)
@@ -332,7 +332,7 @@ def test_files_stay_while_a_manifest_cannot_be_read(tmp_path: Path):
     removal = remove_all_but(repository, 1)
     assert removal.backups == [first.backup]
     assert removal.put_off is not None
-    assert len(list((tmp_path / "b").rglob("tables/*/*"))) == 3
+    assert len(list((tmp_path / "b").rglob("tables/*"))) == 3
     manifest.write_bytes(data)
     assert remove_all_but(repository, 1).files == 2
     assert repository.manifest() == third
@@ -379,7 +379,7 @@ class RepositoryMachine(RuleBasedStateMachine):
         for backup in gone:
             del self.model[backup]
         contents = {content for files in self.model.values() for content in files.values()}
-        kept = {path.read_bytes() for path in (self.folder / "b").rglob("tables/*/*")}
+        kept = {path.read_bytes() for path in (self.folder / "b").rglob("tables/*")}
         assert kept == contents
 
     @precondition(lambda self: self.model)

@@ -17,7 +17,10 @@ from tests.memory_core.backed_up import SETTINGS
 from tests.memory_core.nodes import Nodes, cluster_of_nodes, until
 
 ray = pytest.importorskip("ray")
-pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.fault]
+pytestmark = [
+    *(pytest.mark.cluster, pytest.mark.slow, pytest.mark.fault),
+    pytest.mark.timeout(300),
+]
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +127,7 @@ def test_a_restore_that_cannot_be_changes_nothing(nodes: Nodes):
         restore_memory(str(place), "r", "r", on)
     with pytest.raises(BadInputError, match="'other' is another memory than that of the backup"):
         restore_memory(str(place), "r", "other", on, replace=True)
-    table = max(place.rglob("r/tables/*/*"), key=lambda path: path.stat().st_size)
+    table = max(place.rglob("r/tables/*"), key=lambda path: path.stat().st_size)
     shutil.move(table, nodes.folder / "table")
     with pytest.raises(UnavailableError, match=f"{table}.* is missing from the backup"):
         restore_memory(str(place), "r", "r", on, shards=2, replace=True)

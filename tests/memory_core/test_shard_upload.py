@@ -25,9 +25,9 @@ def test_only_what_is_new_is_uploaded(tmp_path: Path, repository: BackupReposito
         memory.execute(some(0, 60))
         first = memory.back_up(repository).manifest
         memory.execute(some(60, 5))
-        before = {path.name for path in (tmp_path / "backups").rglob("tables/*/*")}
+        before = {path.name for path in (tmp_path / "backups").rglob("tables/*")}
         second = memory.back_up(repository).manifest
-        added = {path.name for path in (tmp_path / "backups").rglob("tables/*/*")} - before
+        added = {path.name for path in (tmp_path / "backups").rglob("tables/*")} - before
         third = memory.back_up(repository).manifest
     old = {one.sha256 for one in first.shards[0].files}
     new = {one.sha256: one.size_bytes for one in second.shards[0].files if one.sha256 not in old}
@@ -89,13 +89,13 @@ def test_a_shard_makes_one_part_at_a_time(tmp_path: Path, repository: BackupRepo
         uploads = ShardUploads(3, store.path)
 
         def checkpoint(folder: str) -> None:
-            store.backup(folder)
+            store.checkpoint(folder)
             with pytest.raises(OverloadedError, match="shard 3 makes a backup already") as caught:
-                uploads.run(store.backup, repository, FAST)
+                uploads.run(store.checkpoint, repository, FAST)
             refused.append(str(caught.value))
 
         uploads.run(checkpoint, repository, FAST)
-        uploads.run(store.backup, repository, FAST)
+        uploads.run(store.checkpoint, repository, FAST)
     assert len(refused) == 1
 
 
@@ -105,13 +105,13 @@ def test_a_part_that_is_given_up_ends(tmp_path: Path, repository: BackupReposito
         uploads = ShardUploads(0, store.path)
 
         def checkpoint(folder: str) -> None:
-            store.backup(folder)
+            store.checkpoint(folder)
             uploads.give_up()
 
         with pytest.raises(UnavailableError, match="backup of shard 0 was given up"):
             uploads.run(checkpoint, repository, FAST)
         assert names_in(tmp_path / "db") == ["shard-0"]
-        uploads.run(store.backup, repository, FAST)
+        uploads.run(store.checkpoint, repository, FAST)
 
 
 @pytest.mark.parametrize(
