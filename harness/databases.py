@@ -168,3 +168,17 @@ def _remove(memory: str, path: str | None) -> str:
             return problem
         time.sleep(_AGAIN_S)
     return ""
+
+
+def _made_folder(parent: Path, name: str) -> Path:
+    """A folder of this name, or with a number where that is taken."""
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        for number in range(1, SAME_NAME_MAX + 1):
+            path = parent / (name if number == 1 else f"{name}-{number}")
+            with contextlib.suppress(FileExistsError):
+                path.mkdir()
+                return path
+    except OSError as error:
+        raise UsageError("--data-dir", f"{parent} cannot be written ({error.strerror})") from None
+    raise UsageError("--data-dir", f"{parent} has {SAME_NAME_MAX} runs named {name}; name another")
