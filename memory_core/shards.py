@@ -200,6 +200,7 @@ class Shards:
             asked = dict(self._asked)
         if not asked:
             return
+        refused: IncompatibleError | None = None
         done, _ = ray.wait(list(asked.values()), num_returns=len(asked), timeout=timeout_s)
         for shard, call in asked.items():
             if call not in done:
@@ -207,12 +208,14 @@ class Shards:
             self._asked.pop(shard, None)
             try:
                 info = answered(call, shard)
-            except IncompatibleError:
-                raise
             except MemoryCoreError as error:
                 self._note(shard, str(error), None)
+                if isinstance(error, IncompatibleError):
+                    refused = error
             else:
                 self._note(shard, None, info)
+        if refused is not None:
+            raise refused
 
     def stop(self) -> None:
         """Close the stores and end the actors; those that are gone already are let be."""
