@@ -8,7 +8,6 @@ import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -141,6 +140,8 @@ def test_ray_down_leaves_no_process_of_rays(other_name: str):
     lab.ray_up()
     started = lab.shell(2, "ps -e -o args=")
     assert "raylet" in started
+    made = [line for line in traces(other_name) if line.startswith("/tmp/")]
+    assert len(made) >= 3, "they are looked for where Ray has them"
     lab.ray("down", "-y")
 
     def left() -> list[str]:
@@ -151,4 +152,3 @@ def test_ray_down_leaves_no_process_of_rays(other_name: str):
     poll(lambda: not left(), "Ray's processes end", 240)
     assert call_lab(other_name, "down").returncode == 0
     poll(lambda: traces(other_name) == [], "no trace is left")
-    assert not Path("/tmp/ray/cluster-agent-memory-harness-" + other_name).exists()

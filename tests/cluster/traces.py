@@ -2,38 +2,44 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 __all__ = ["namespaces", "traces"]
 
 
 def traces(name: str) -> list[str]:
-    """What there is of a lab on the machine: files, processes, links, mounts, namespaces."""
-    found = [str(path) for path in Path("/var/tmp").glob(f"agent-memory-harness-{name}*")]
-    for pattern in ["ray/cluster-*", "ray_ssh_*/*"]:
-        found += [str(path) for path in Path("/tmp").glob(pattern) if name in path.name]
+    """Files, processes, links and mounts of the lab of this name."""
+    ours = re.compile(rf"agent-memory-harness-{name}(?![a-z0-9])")
+    places = [Path("/var/tmp").iterdir(), Path("/tmp/ray").glob("cluster-*")]
+    found = [str(path) for place in places for path in place if ours.search(path.name)]
+    # where Ray keeps its connections by SSH, of each cluster
+    connections = hashlib.sha256(f"agent-memory-harness-{name}".encode()).hexdigest()[:10]
+    found += [str(path) for path in Path("/tmp").glob(f"ray_ssh_*/{connections}")]
     for path in Path("/tmp").glob("ray-config-*"):
-        found += [str(path)] * (f'agent-memory-harness-{name}"' in path.read_text())
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                line = (entry / "cmdline").read_bytes().decode(errors="replace")
-            except OSError:
-                continue
-            found += [f"{entry.name} {line}"] * (f"agent-memory-harness-{name}" in line)
-    found += [path.name for path in Path("/sys/class/net").glob(f"amh-{name}*")]
+        with suppress(OSError):
+            found += [str(path)] * bool(ours.search(path.read_text()))
+    for process in _processes():
+        with suppress(OSError):
+            line = (process / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
+            found += [f"{process.name} {line}"] * bool(ours.search(line))
+    links = re.compile(rf"amh-{name}(-\d+)?")
+    found += [path.name for path in Path("/sys/class/net").iterdir() if links.fullmatch(path.name)]
     mounts = Path("/proc/self/mounts").read_text().splitlines()
-    found += [line for line in mounts if f"agent-memory-harness-{name}" in line]
-    return found
+    return found + [line for line in mounts if ours.search(line)]
 
 
 def namespaces() -> set[str]:
     """The network namespaces of all processes."""
     found = set()
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                found.add(str((entry / "ns" / "net").readlink()))
-            except OSError:
-                continue
+    for process in _processes():
+        with suppress(OSError):
+            found.add(str((process / "ns" / "net").readlink()))
     return found
+
+
+def _processes() -> Iterator[Path]:
+    return (entry for entry in Path("/proc").iterdir() if entry.name.isdecimal())

@@ -147,8 +147,9 @@ def _end_hosts(folder: Path) -> None:
 def _remove_rays_files(cluster_name: str) -> None:
     """What ``ray up`` keeps on the machine: its notes on the cluster, and SSH connections."""
     for cached in Path(tempfile.gettempdir()).glob("ray-config-*"):
-        if f'"cluster_name": "{cluster_name}"' in cached.read_text(errors="replace"):
-            cached.unlink()
+        with suppress(OSError):  # of another cluster, which may just end
+            if f'"cluster_name": "{cluster_name}"' in cached.read_text(errors="replace"):
+                cached.unlink()
     temporary = Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray"  # noqa: S108 - Ray's choice
     for kind in ["state", "lock"]:
         (temporary / f"cluster-{cluster_name}.{kind}").unlink(missing_ok=True)
