@@ -88,8 +88,11 @@ def test_the_newest_backup_is_restored(
     assert {len(memories) for memories in found.values()} == {5}
 
 
-def test_wrong_usage_is_one_sentence(command: Callable[..., Outcome], place: Path, tmp_path: Path):
+def test_wrong_usage_is_one_sentence(
+    command: Callable[..., Outcome], place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """What cannot be is refused with the option and the remedy, and exits 2."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
     new = ("--to", tmp_path / "new")
@@ -106,6 +109,13 @@ def test_wrong_usage_is_one_sentence(command: Callable[..., Outcome], place: Pat
         ),
         (("restore", "nope://x", "m", *new), "URI: nope://x cannot be used"),
         (("list", "s3://a:b@c/d"), "URI: must not hold a secret"),
+        (("restore", place, "m"), "--to: is missing; name a folder, or a cluster by --address"),
+        (("restore", place, "m", *new, "--as", "n"), "--to: makes folders without a cluster"),
+        (("backup", "m", place), "--address: is missing; name the cluster"),
+        (("backup", "m", place, "--interval", "soon"), "--interval: 'soon' is no time above 0"),
+        (("backup", "m", place, "--interval", "-5s"), "--interval: '-5s' is no time above 0"),
+        (("backup", "m", place, "--rate", "0"), "--rate: must be above 0"),
+        (("backup", "m", place, "--address", "127.0.0.1:1"), "--address: no Ray cluster answers"),
         (("list", place, "--memory", "a/b"), "--memory: must be 1 to 200"),
     ]:
         code, out, err = command(*arguments)
