@@ -93,13 +93,15 @@ def due_tick(elapsed_ns: int, interval_ns: int, next_tick: int) -> tuple[int, in
 class Sampler:
     """Samples this node from its making to `stop`. Every method may be called from any thread."""
 
-    def __init__(self, sink: Sink, node_id: str, interval_s: float = 0.2) -> None:
+    def __init__(self, sink: Sink, node_id: str, interval_s: float = 0.2, part: int = 0) -> None:
         """Start sampling this process and, in a Ray worker, its raylet and the head's GCS.
 
         Args:
             sink: takes the streams.
             node_id: Ray's name of the node, a hexadecimal number.
             interval_s: from tick to tick.
+            part: how many samplers of this node there were before; its streams get names of
+                their own, which come after theirs.
         """
         if not interval_s > 0:
             raise ValueError(f"interval_s: {interval_s} is not above 0")
@@ -107,10 +109,9 @@ class Sampler:
             raise ValueError(f"node_id: {node_id!r} has other than letters, digits, _ and -")
         self._node_id = node_id
         self._interval_ns = round(interval_s * 1e9)
-        self._nodes = StreamWriter(sink, f"resources/nodes-{node_id}.arrows", NODES_SCHEMA)
-        self._processes = StreamWriter(
-            sink, f"resources/processes-{node_id}.arrows", PROCESSES_SCHEMA
-        )
+        name = f"{node_id}_{part}.arrows" if part else f"{node_id}.arrows"
+        self._nodes = StreamWriter(sink, f"resources/nodes-{name}", NODES_SCHEMA)
+        self._processes = StreamWriter(sink, f"resources/processes-{name}", PROCESSES_SCHEMA)
         self._lock = threading.Lock()
         self._watched: dict[int, _Watched] = {}
         self._latest: dict[str, Any] = {}

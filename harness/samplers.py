@@ -2,6 +2,10 @@
 
 A node that never answers, or goes, holds nothing up: what is asked while a run goes on never
 waits, and what waits has a bound for all nodes together.
+
+A sampler that dies on a node that is there is started again, into files of its own, a few times:
+counters run from the start of a process or a machine, so its gap costs a picture some seconds and
+the figures nothing.
 """
 
 from __future__ import annotations
@@ -9,11 +13,12 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import ActorUnschedulableError, RayActorError, RayError
 
 from harness.clock_offsets import ClockOffset, Exchange, offset_of
 from harness.launch import Controller, pinned_to
@@ -27,6 +32,7 @@ __all__ = ["Samplers"]
 _ANSWER_TIMEOUT_S = 30.0
 _EXCHANGES = 8
 _EXCHANGE_TIMEOUT_S = 1.0
+_RESTARTS_MAX = 3
 
 
 class Samplers:
@@ -34,12 +40,17 @@ class Samplers:
 
     Attributes:
         lost: the nodes that are there, whose sampler was no more when it was to stop.
+        died: the nodes whose sampler died while the run went on, once for each time; whoever looks
+            at them takes them out.
     """
 
     def __init__(
         self, session: RaySession, controller: Controller, run_directory: Path, interval_s: float
     ) -> None:
         self.lost: list[str] = []
+        self.died: list[str] = []
+        self._restarts: Counter[str] = Counter()
+        self._watched: dict[str, dict[int, WatchedProcess]] = {}
         self._controller = controller
         self._run_directory = run_directory
         self._interval_s = interval_s
@@ -53,18 +64,22 @@ class Samplers:
 
     def join(self, node: Node) -> None:
         """Sample a node from now on; does not wait."""
+        self._start(node.node_id)
+
+    def _start(self, node_id: str) -> None:
         actor = (
             sampler_actor()
-            .options(scheduling_strategy=pinned_to(node.node_id), enable_task_events=False)
+            .options(scheduling_strategy=pinned_to(node_id), enable_task_events=False)
             .remote(
-                self._controller.sink(node.node_id, self._run_directory),
-                node.node_id,
+                self._controller.sink(node_id, self._run_directory),
+                node_id,
                 self._interval_s,
+                part=self._restarts[node_id],
             )
         )
         with self._lock:
-            self._actors[node.node_id] = actor
-            self._first_answers[node.node_id] = actor.clock.remote()
+            self._actors[node_id] = actor
+            self._first_answers[node_id] = actor.clock.remote()
 
     def leave(self, node_id: str) -> None:
         """Ask a node that went for nothing any more."""
@@ -78,6 +93,7 @@ class Samplers:
     def watch(self, processes: list[WatchedProcess]) -> None:
         """Sample processes from now on, each on its node; does not wait."""
         for process in processes:
+            self._watched.setdefault(process.node_id, {})[process.pid] = process
             actor = self._actors.get(process.node_id)
             if actor is not None:
                 actor.watch.remote(process.pid, process.role, process.number)
@@ -94,7 +110,7 @@ class Samplers:
 
     def latest(self) -> list[dict[str, Any]]:
         """The newest sample of each node that has answered; never waits."""
-        for node_id, actor in self._actors.items():
+        for node_id, actor in list(self._actors.items()):
             asked = self._asked.get(node_id)
             if asked is not None:
                 done, _ = ray.wait([asked], timeout=0)
@@ -102,10 +118,24 @@ class Samplers:
                     continue
                 try:
                     self._latest[node_id] = ray.get(asked)
-                except RayError:
+                except RayError as error:
                     self._latest.pop(node_id, None)
+                    if isinstance(error, RayActorError) and self._start_again(node_id, error):
+                        continue
             self._asked[node_id] = actor.latest.remote()
         return [sample for sample in self._latest.values() if sample]
+
+    def _start_again(self, node_id: str, error: RayActorError) -> bool:
+        """Start a sampler that died anew, unless its node is gone or it has died too often."""
+        is_gone = isinstance(error, ActorUnschedulableError)
+        if is_gone or self._restarts[node_id] >= _RESTARTS_MAX:
+            return False
+        self.died.append(node_id)
+        self._restarts[node_id] += 1
+        self._asked.pop(node_id, None)
+        self._start(node_id)
+        self.watch(list(self._watched.get(node_id, {}).values()))
+        return True
 
     def measure_clock(self, node_id: str) -> ClockOffset | None:
         """A node's wall clock against this one's, by several exchanges; from any thread.

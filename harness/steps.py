@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -363,7 +363,7 @@ class Steps:
                     retries = snapshot.retries
                     samplers.watch(restarted)
                     self._directory.append_event("retries", total=retries)
-            self.meter.take(snapshot, [] if samplers is None else samplers.latest())
+            self.meter.take(snapshot, [] if samplers is None else self._latest(samplers))
             self._view.update(self.meter.at("measuring" if warm else "warm-up"))
             if self._stop.requested and stopped_at is None:
                 stopped_at = time.monotonic()
@@ -376,6 +376,15 @@ class Steps:
         injection.close()
         self._backups.close(0.0 if self._stop.requested else LAST_BACKUP_S)
         return self._conclude(cohorts, injection, watch)
+
+    def _latest(self, samplers: Samplers) -> list[dict[str, Any]]:
+        """The newest samples; samplers that died meanwhile are told of."""
+        found = samplers.latest()
+        while samplers.died:
+            what = f"sampler of node {samplers.died.pop(0)}"
+            self._directory.append_event("lost", what=what, cause="died")
+            self.problems.append(f"the {what} died: there are no samples until another began")
+        return found
 
     def _conclude(self, cohorts: Cohorts, injection: FaultInjection, watch: CohortWatch) -> Status:
         """Say what was lost and what went wrong, now that no agent lives any more."""

@@ -8,7 +8,7 @@ half of that and for half as much again.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from harness.analysis.leaks import LeakFinding, leak_verdict
+from harness.analysis.losses import losses_of
 from harness.analysis.own_memory import own_bytes
 from harness.analysis.rows import Window
 from harness.rundir_reader import FileMetadata, RunReader
@@ -71,12 +72,24 @@ def run_leaks(reader: RunReader) -> list[ProcessLeak]:
     plan = plan if isinstance(plan, Mapping) else {}
     in_process = plan.get("target") == _IN_PROCESS
     stores, window = _stores(reader.operation_batches(_COLUMNS), by_cohort=in_process)
-    return process_leaks(
+    found = process_leaks(
         reader.processes(),
         window,
         {(_STORING[in_process], number): at_ns for number, at_ns in stores.items()},
         held_bytes(plan),
     )
+    lost = {loss["cohort"] for loss in losses_of(reader.run)}
+    return [_withheld(one) if _is_of(one, lost) else one for one in found]
+
+
+def _is_of(one: ProcessLeak, cohorts: Collection[int]) -> bool:
+    return one["role"] == "cohort" and one["number"] in cohorts
+
+
+def _withheld(one: ProcessLeak) -> ProcessLeak:
+    """The finding of a process that was lost: what it held at its end says nothing of a leak."""
+    sentence = "Whether it leaks is not judged: it was lost before the end of the run."
+    return {**one, "verdict": "too little data", "sentence": sentence}
 
 
 def process_leaks(

@@ -10,8 +10,10 @@ import pytest
 
 from harness.analysis import summarise, summary_value
 from harness.analysis.losses import agents_lost, kept_agents, losses_of, losses_sentence
+from harness.analysis.process_leaks import run_leaks
 from harness.report.run_data import read_run
 from harness.rundir_reader import open_run
+from harness.schema import PROCESSES_SCHEMA
 from harness.sinks import LocalSink, LostOpsWriter
 from tests.made_runs import WALL_NS, made_run
 
@@ -119,3 +121,26 @@ def test_a_report_reads_the_rows_in_flight_as_a_summary_does(tmp_path: Path):
     assert data.summary["operations"] == data.rows.operations + 2
     assert data.finished_ns.size == data.rows.operations
     assert data.summary["agents"]["lost"] == 2
+
+
+def test_whether_a_lost_process_leaks_is_not_judged(tmp_path: Path):
+    """Of all others it is."""
+    run = lost_run(tmp_path / "run", cohort=0)
+    rows = {field.name: [] for field in PROCESSES_SCHEMA}  # type: ignore[var-annotated]
+    for tick in range(40):
+        for pid, role in ((1, "shard"), (2, "cohort")):
+            row = {
+                "node_id": "n",
+                "pid": pid,
+                "role": role,
+                "wall_ns": WALL_NS + tick * 500_000_000,
+            }
+            for name, values in rows.items():
+                values.append(row.get(name, 0))
+    table = pa.table(rows, schema=PROCESSES_SCHEMA)
+    path = run / "resources/processes-n.arrows"
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table.schema) as stream:
+        stream.write_table(table)
+    sentences = {one["process"]: one["sentence"] for one in run_leaks(open_run(run))}
+    assert "it was lost before the end" in sentences["cohort 0"]
+    assert "lost" not in sentences["shard 0"]

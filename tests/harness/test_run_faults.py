@@ -133,14 +133,29 @@ def test_a_control_actor_that_is_killed_fails_the_run_with_what_it_saw(drive: An
     assert run.document("summary.json")["operations"] > 0
 
 
-def test_a_sampler_that_is_killed_costs_its_samples_and_no_more(drive: Any):
-    """The run completes; that samples end early is said."""
-    run = drive("--agents", 4, "--duration", 3, "--target", "noop")
+def test_a_sampler_that_is_killed_is_started_again(drive: Any):
+    """The run completes; the gap is told when it happens, and the figures go to the end."""
+    run = drive("--agents", 4, "--duration", 3_600, "--target", "noop")
     measuring_with_rows(run)
     (sampler,) = run.pids("Sampler")
     os.kill(sampler, signal.SIGKILL)
-    assert run.wait() == 0, run.stderr
+    poll(lambda: len(list((run.out / "resources").glob("*_1.arrows"))) == 2, "another sampler")
+    pids = {process["pid"] for process in run.document()["topology"]["target"]["shards"]}
+    poll(lambda: pids <= sampled(run, after=sampler), "samples of what was sampled before")
+    run.process.send_signal(signal.SIGINT)
+    assert run.wait() == 130, run.stderr
     assert_nothing_left(run)
     (problem,) = run.document()["problems"]
     assert problem.startswith("the sampler of node ")
+    assert "until another began" in problem
     assert run.document("summary.json")["failed"] == 0
+    [event] = [one for one in open_run(run.out).events() if one["kind"] == "lost"]
+    assert event["what"] in problem
+    assert len(run.document()["samplers"]) == 1
+
+
+def sampled(run: Driven, *, after: int) -> set[int]:
+    """The processes that were sampled after the first sampler's last sample."""
+    rows = open_run(run.out).processes().select(["pid", "wall_ns"]).to_pylist()
+    last_ns = max(row["wall_ns"] for row in rows if row["pid"] == after)
+    return {row["pid"] for row in rows if row["wall_ns"] > last_ns}
