@@ -160,6 +160,10 @@ class FaultInjection:
             meant = self._meant(fault)
             try:
                 problem = self._hit(fault, meant)
+            except RayActorError:  # with its node; there is another when that is back
+                problem = "its node, or what injects faults there, is gone"
+                with self._lock:
+                    self._injectors.pop(meant.node_id if meant else "", None)
             except (RayError, RunFailedError) as error:
                 problem = " ".join(str(error).split())[:200]
             again = problem is not None and fault.of == "shard" and fault.what == "process"
