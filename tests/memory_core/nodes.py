@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -68,6 +69,18 @@ class Nodes:
 
 
 @contextmanager
+def _folder() -> Iterator[str]:
+    """A short temporary folder that goes in the end, once what Ray has ended writes no more."""
+    folder = tempfile.mkdtemp(prefix="n-")
+    try:
+        yield folder
+    finally:
+        until(
+            lambda: shutil.rmtree(folder, ignore_errors=True) or not Path(folder).exists(), folder
+        )
+
+
+@contextmanager
 def cluster_of_nodes() -> Iterator[Nodes]:
     """A cluster of a head without cores, which this process is connected to.
 
@@ -81,7 +94,7 @@ def cluster_of_nodes() -> Iterator[Nodes]:
 
     with (
         mock.patch.dict(os.environ),
-        tempfile.TemporaryDirectory(prefix="n-", ignore_cleanup_errors=True) as folder,
+        _folder() as folder,
     ):
         token.enable_token_auth_by_default()
         token.ensure_token_if_auth_enabled(create_token_if_missing=True)
