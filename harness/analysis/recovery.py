@@ -16,8 +16,11 @@ Definitions
 - The *dip* compares right answers a second meanwhile with those in the 5 s before the fault.
 
 Only what ended from `BEFORE_S` before a fault until `AFTER_S` after it is looked at, and nothing
-after the next fault that hits the same. Times are of the driver's wall clock, to which each
-cohort's are moved (`harness.time_line`): across hosts they are as good as its offsets.
+after the next fault that hits the same.
+
+A fault's times are of the driver's wall clock, and so are those of cohorts on its host. A cohort on
+another host is as old as the time since its own start, by its own clock: it started when the
+driver opened the barrier, some milliseconds later at most, and no clock is taken from another's.
 """
 
 from __future__ import annotations
@@ -50,11 +53,15 @@ Times = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class _Fault:
-    """A fault as its event tells it; `shards` or `cohorts` are hit, and empty if none is."""
+    """A fault as its event tells it; `shards` or `cohorts` are hit, and empty if none is.
+
+    `opened_ns` is when the start barrier opened, by the driver's clock.
+    """
 
     text: str
     done: bool
     problem: str | None
+    opened_ns: int
     at_ns: int
     sent_ns: int
     over_ns: int
@@ -95,6 +102,10 @@ class FaultRows:
         self._faults = [fault for fault in found if fault is not None]
         self._rows = [_Rows() for _ in self._faults]
         self._first_ns: int | None = None
+        self._opened_ns = next((fault.opened_ns for fault in self._faults), 0)
+        topology = run.get("topology")
+        known = topology if isinstance(topology, Mapping) else {}
+        self._driver_node_id = known.get("driver_node_id")
 
     def watch(
         self, batches: Iterable[tuple[FileMetadata, pa.Table]]
@@ -116,6 +127,8 @@ class FaultRows:
 
     def _note(self, metadata: FileMetadata, table: pa.Table) -> None:
         base_ns = metadata.start_wall_ns
+        if self._driver_node_id not in {None, metadata.node_id}:
+            base_ns = self._opened_ns
         finished = base_ns + table["finished_ns"].to_numpy()
         started = base_ns + table["started_ns"].to_numpy()
         first_ns = int(started.min())
@@ -250,6 +263,7 @@ def _fault(event: Mapping[str, Any], run: Mapping[str, Any]) -> _Fault | None:
         text=text,
         done=event.get("done") is True,
         problem=problem if isinstance(problem, str) else None,
+        opened_ns=int(sent_ns - at_s * _NS),
         at_ns=int(at_ns),
         sent_ns=int(sent_ns),
         over_ns=int(at_ns + for_s * _NS) if is_stall and for_s else int(sent_ns),

@@ -101,6 +101,19 @@ def test_a_stall_is_recovered_from_when_it_is_over():
     assert found["recovery_s"] == pytest.approx(3.005)
 
 
+@pytest.mark.parametrize("off_s", [-86_400, -0.5, 0, 3, 86_400])
+def test_the_clock_of_another_host_has_no_part_in_the_time_to_recover(off_s: float):
+    """Rows of a host whose clock is off, and not known to be, give the same figures."""
+    rows = [*steady(0, 10), row(9.995, 12.5, attempts=3), *steady(12.7, 16)]
+    topology = {"topology": {**TOPOLOGY["topology"], "driver_node_id": "elsewhere"}}
+    watched = FaultRows([fault()], topology)
+    list(watched.watch([Tables().file(rows, start_wall_ns=WALL_NS + round(off_s * S))]))
+    (found,) = watched.figures()
+    assert found["recovery_s"] == pytest.approx(2.5, abs=0.003)
+    assert found["operations_meanwhile"] == 1
+    assert found["throughput_before_ops_s"] == pytest.approx(10.0, abs=0.3)
+
+
 def test_one_answer_between_failures_is_no_recovery():
     """A second without a failure has to follow; the errors are counted by their outcome."""
     rows = [
