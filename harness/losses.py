@@ -56,8 +56,8 @@ class Loss(msgspec.Struct, frozen=True, kw_only=True):
         expected: whether a fault that the plan asked for did it.
         in_flight_rows: rows that were written in its place.
         unrecorded_operations: measured operations that it had reported and that have no row.
-        unrecorded_s: how long before its last sign of life its last recorded operation ended;
-            None without rows.
+        unrecorded_s: how long before its last report its last recorded operation ended, or it
+            began where none was recorded; None without a report.
     """
 
     cohort: int
@@ -252,14 +252,12 @@ class CohortWatch:
         except OSError:  # a full disk, which is told elsewhere
             return loss
         measured = sum(one.measured for one in recorded.values())
-        unrecorded_s = None
-        if ended_ns is not None:
-            unrecorded_s = round(max(seen.report.at_ns - ended_ns, 0) / 1e9, 3)
+        unrecorded_ns = max(seen.report.at_ns - (ended_ns or 0), 0)
         return msgspec.structs.replace(
             loss,
             in_flight_rows=len(columns["agent"]),
             unrecorded_operations=max(seen.operations - measured, 0),
-            unrecorded_s=unrecorded_s,
+            unrecorded_s=round(unrecorded_ns / 1e9, 3),
         )
 
 

@@ -219,6 +219,18 @@ def test_in_flight_operations_become_rows_beside_those_that_were_recorded(
     assert pc.sum(pc.equal(reader.operations()["outcome"], "unavailable")).as_py() == 2
 
 
+def test_a_cohort_that_died_before_its_first_rows_lost_all_of_its_time(
+    watched: Callable[..., Watched], tmp_path: Path
+):
+    """What it had reported is unrecorded from its start on."""
+    path = RunDirectory.create(tmp_path / "run", "run").path
+    run = watched(seen=CohortReport(1, 2, 0, 5, 0, 0, [], at_ns=S))
+    run.tasks.die(1, "killed")
+    run.look(1.0)
+    [loss] = run.watch.settle(path, 6, None)
+    assert (loss.in_flight_rows, loss.unrecorded_operations, loss.unrecorded_s) == (2, 40, 1.0)
+
+
 def test_a_cohort_that_never_reported_has_no_rows_made_for_it(
     watched: Callable[..., Watched], tmp_path: Path
 ):
