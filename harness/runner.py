@@ -31,11 +31,12 @@ from harness.hosts import (
 )
 from harness.placement import Node
 from harness.plan import RunPlan, with_agents
+from harness.prepared import PreparedRun, StopRequest, places_of
 from harness.ray_session import LOCAL, RaySession, check_address, ray_session
 from harness.report.live import View
 from harness.rundir import RunDirectory, Status
 from harness.rundir_reader import open_run
-from harness.steps import PreparedRun, Steps, StopRequest, places_of
+from harness.steps import Steps
 from harness.targets import load_target
 from harness.targets.base import BacksUp, Target
 from harness.trace import load_trace

@@ -8,12 +8,10 @@ end       cohorts return, samplers and shards stop
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -25,29 +23,27 @@ from harness.fault_injection import FaultInjection
 from harness.faults import check_places, parse_faults
 from harness.head_watch import HeadLostError, HeadWatch, within
 from harness.launch import BackgroundRefresh, Cohorts, Controller
-from harness.losses import CohortWatch, hit_cohorts
+from harness.losses import CohortWatch
+from harness.measurement import Measurement, Started
 from harness.node_watch import NodeWatch
-from harness.placement import Node, Places, Wanted, place
-from harness.plan import RunPlan
+from harness.placement import Places
+from harness.prepared import PreparedRun, StopRequest, places_of
 from harness.progress_meter import ProgressMeter
 from harness.ray_session import RaySession
 from harness.report.live import View
-from harness.run_backups import LAST_BACKUP_S, RunBackups
+from harness.run_backups import RunBackups
 from harness.rundir import RunDirectory, Status
 from harness.rundir_reader import open_run
 from harness.samplers import Samplers
-from harness.targets.base import Placement, Prepared, Target, WatchedProcess
+from harness.targets.base import Placement, Prepared, WatchedProcess
 from harness.topology import cohort_documents, hosts_of
-from harness.trace import Trace
 from harness.workload import agent_id
 
-__all__ = ["PreparedRun", "Steps", "StopRequest", "places_of"]
+__all__ = ["Steps"]
 
-POLL_INTERVAL_S = 0.25
 _BARRIER_S = 60.0
 _BARRIER_S_A_COHORT = 3.0
 _BARRIER_S_A_PRELOADED_STATE = 0.01
-_STOP_GRACE_S = 40.0
 # For ending what is there when Ray's head is gone.
 _TEAR_DOWN_S = 5.0
 
@@ -59,60 +55,12 @@ class Closing(Protocol):
         """End it."""
 
 
-class StopRequest:
-    """A wish to end the run early; set by a signal handler, looked at between steps."""
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-
-    def set(self) -> None:
-        """Ask for the end."""
-        self._event.set()
-
-    @property
-    def requested(self) -> bool:
-        """Whether the end was asked for."""
-        return self._event.is_set()
-
-
-@dataclass(frozen=True, kw_only=True)
-class PreparedRun:
-    """A plan that was found good, with what was loaded to find out."""
-
-    plan: RunPlan
-    agents: int
-    target: Target
-    trace: Trace | None
-
-
-def places_of(
-    plan: RunPlan, agents: int, target: Target, nodes: Sequence[Node], driver_node_id: str
-) -> Places:
-    """Where the shards and the agents of a plan go.
-
-    Raises:
-        UsageError: there is no node for them, or they cannot all run at once.
-    """
-    wanted = Wanted(
-        agents=agents,
-        shards=plan.shards,
-        shards_per_node=plan.shards_per_node,
-        agents_per_task=plan.agents_per_task,
-        in_process=target.in_process,
-        one_process=target.agents_are_threads,
-    )
-    return place(nodes, driver_node_id, wanted)
-
-
 class Steps:
     """Carries out one prepared run on a connected Ray.
 
     Attributes:
         meter: what is known of the progress.
-        has_begun: whether the barrier was opened, or a stop came before.
-        measured_s: how long the slowest cohort's agents lived after the warm-up.
-        problems: what went wrong, in sentences.
-        expected_losses: cohorts that a fault of the plan hits; whoever injects it adds them.
+        measurement: the part that is measured; its problems are those of the whole run.
     """
 
     def __init__(
@@ -123,13 +71,23 @@ class Steps:
         self._directory = directory
         self._view = view
         self._stop = stop
-        self.problems: list[str] = []
         self.meter = ProgressMeter(prepared.plan, prepared.agents)
-        self.has_begun = False
-        self.measured_s = 0.0
-        self._backups = RunBackups(prepared.plan, prepared.target, directory)
-        self.expected_losses: set[int] = set()
-        self._head = HeadWatch("")
+        self.measurement = Measurement(prepared, directory, view, stop, self.meter)
+
+    @property
+    def problems(self) -> list[str]:
+        """What went wrong, in sentences."""
+        return self.measurement.problems
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the barrier was opened, or a stop came before."""
+        return self.measurement.has_begun
+
+    @property
+    def measured_s(self) -> float:
+        """How long the slowest cohort's agents lived after the warm-up."""
+        return self.measurement.measured_s
 
     def carry_out(self, session: RaySession, databases: Databases) -> Status:
         """Start, measure and end; how that went."""
@@ -139,29 +97,38 @@ class Steps:
         places = places_of(plan, agents, target, session.nodes, session.node_id)
         ranges = places.ranges
         injection = self._injection(places, session)
-        self._phase("starting")
+        self.measurement.tell_phase("starting")
         controller = Controller(session, directory.path)
         samplers = None
         if plan.record:
             samplers = Samplers(session, controller, directory.path, plan.sample_interval_s)
         nodes = NodeWatch(session, samplers, directory)
-        self._head = HeadWatch(session.head_address)
-        cohorts = None
+        head = HeadWatch(session.head_address)
+        backups = RunBackups(plan, target, directory)
         refresh = BackgroundRefresh()
+        cohorts = None
         try:
             databases.hosts.update(hosts_of(session.nodes, places.shards or places.cohorts))
             cohorts = Cohorts(self._specs(ranges, session), places.cohorts, controller.actor)
             self._write_agents(ranges)
-            ready = target.prepare(plan, _placement(databases, places))
-            controller.connect(ready.connection)
-            nodes.describe(target=ready.topology, cohorts=cohort_documents(places))
-            self._gather(controller, cohorts, nodes, len(ranges))
+            ready = self._start_store(databases, places, controller, nodes)
+            started = Started(
+                controller=controller,
+                cohorts=cohorts,
+                samplers=samplers,
+                nodes=nodes,
+                head=head,
+                injection=injection,
+                backups=backups,
+                refresh=refresh,
+            )
+            self._gather(started, len(ranges))
             if samplers is not None:
                 processes = self._processes(session, controller, ready)
                 samplers.watch(processes)
                 injection.know(processes, samplers.processes)
             watch = self._watch(session, controller, ranges)
-            status = self._measure(controller, cohorts, samplers, refresh, injection, nodes, watch)
+            status = self.measurement.carry_out(started, watch)
             self._end(cohorts, samplers, nodes)
             self._audit(session, controller, cohorts, ready, places)
             return status
@@ -169,9 +136,18 @@ class Steps:
             self._tell_head_lost(error, session, controller, cohorts)
             raise
         finally:
-            closing = (self._head, injection, self._backups, refresh, nodes)
+            closing = (head, injection, backups, refresh, nodes)
             ending = partial(self._tear_down, closing, cohorts)
             within(_TEAR_DOWN_S, ending) if session.head_lost.is_set() else ending()
+
+    def _start_store(
+        self, databases: Databases, places: Places, controller: Controller, nodes: NodeWatch
+    ) -> Prepared:
+        """Start the store, and tell the cohorts how to reach it."""
+        ready = self._prepared.target.prepare(self.plan, _placement(databases, places))
+        controller.connect(ready.connection)
+        nodes.describe(target=ready.topology, cohorts=cohort_documents(places))
+        return ready
 
     def _tell_head_lost(
         self,
@@ -214,7 +190,7 @@ class Steps:
         """Read back what was acknowledged, if asked to; ``run.json`` says what was found."""
         if not self.plan.audit or self._stop.requested:
             return
-        self._phase("auditing")
+        self.measurement.tell_phase("auditing")
         well = {one.cohort for one in cohorts.results if one.error is None}
         prepared = self._prepared
         audit = RunAudit(
@@ -238,9 +214,9 @@ class Steps:
         self._directory.write_run({"audit": found})
 
     def _end(self, cohorts: Cohorts, samplers: Samplers | None, nodes: NodeWatch) -> None:
-        self._phase("ending")
+        self.measurement.tell_phase("ending")
         nodes.finish()
-        self.problems += nodes.problems
+        self.problems.extend(nodes.problems)
         if samplers is not None:
             self._end_sampling(samplers, nodes)
         self._directory.write_run(
@@ -250,10 +226,10 @@ class Steps:
     def _end_sampling(self, samplers: Samplers, nodes: NodeWatch) -> None:
         reports = [msgspec.to_builtins(report) for report in samplers.stop()]
         self._directory.write_run({"samplers": reports})
-        self.problems += [
+        self.problems.extend(
             f"the sampler of node {nodes.name(node_id)} died or hangs: its samples end early"
             for node_id in samplers.lost
-        ]
+        )
 
     def _specs(self, ranges: list[tuple[int, int]], session: RaySession) -> list[CohortSpec]:
         trace = self._prepared.trace
@@ -272,19 +248,18 @@ class Steps:
             for cohort, (first, last) in enumerate(ranges)
         ]
 
-    def _gather(
-        self, controller: Controller, cohorts: Cohorts, nodes: NodeWatch, expected: int
-    ) -> None:
+    def _gather(self, started: Started, expected: int) -> None:
         """Wait until every cohort is at the barrier."""
+        cohorts = started.cohorts
         allowed_s = _BARRIER_S + _BARRIER_S_A_COHORT * expected
         allowed_s += _BARRIER_S_A_PRELOADED_STATE * self.plan.preload
         deadline = time.monotonic() + allowed_s
         while not self._stop.requested:
-            snapshot = controller.snapshot()
+            snapshot = started.controller.snapshot()
             if len(snapshot.ready) >= expected:
                 return
-            self._head.check()
-            nodes.look()
+            started.head.check()
+            started.nodes.look()
             cohorts.wait(0.02)
             if cohorts.errors or len(cohorts.running) < expected:
                 died = [f"cohort {cohort} died: {cause}" for cohort, cause in cohorts.died.items()]
@@ -314,7 +289,7 @@ class Steps:
     def _watch(
         self, session: RaySession, controller: Controller, ranges: list[tuple[int, int]]
     ) -> CohortWatch:
-        watch = CohortWatch(
+        return CohortWatch(
             self.plan,
             ranges,
             controller.snapshot().ready,
@@ -323,83 +298,6 @@ class Steps:
             controller.lose,
             self._directory.append_event,
         )
-        watch.expected = self.expected_losses
-        return watch
-
-    def _measure(
-        self,
-        controller: Controller,
-        cohorts: Cohorts,
-        samplers: Samplers | None,
-        refresh: BackgroundRefresh,
-        injection: FaultInjection,
-        nodes: NodeWatch,
-        watch: CohortWatch,
-    ) -> Status:
-        """Open the barrier and watch until all cohorts have ended."""
-        self._phase("warm-up" if self.plan.warmup_s else "measuring")
-        self.meter.begin()
-        self.has_begun = True
-        stopped_at: float | None = None
-        if not self._stop.requested:
-            controller.release()
-            injection.begin()
-        warm = not self.plan.warmup_s
-        retries = 0
-        while cohorts.running:
-            cohorts.wait(POLL_INTERVAL_S)
-            self._head.check()
-            nodes.look()
-            snapshot = controller.snapshot()
-            watch.look(cohorts, snapshot.silent_s, self.meter.elapsed_s)
-            if not warm and self.meter.elapsed_s >= self.plan.warmup_s:
-                warm = True
-                self._phase("measuring")
-            if warm and not self._stop.requested:
-                self._backups.begin()
-            if snapshot.retries > retries and samplers is not None:
-                restarted = refresh.ask(self._prepared.target.processes)
-                if restarted is not None:
-                    retries = snapshot.retries
-                    samplers.watch(restarted)
-                    self._directory.append_event("retries", total=retries)
-            self.meter.take(snapshot, [] if samplers is None else self._latest(samplers))
-            self._view.update(self.meter.at("measuring" if warm else "warm-up"))
-            if self._stop.requested and stopped_at is None:
-                stopped_at = time.monotonic()
-                self._phase("stopping")
-                injection.close()
-                controller.stop()
-            if stopped_at is not None and time.monotonic() - stopped_at > _STOP_GRACE_S:
-                self.problems.append("cohorts did not stop in time and were ended")
-                watch.give_up_all(cohorts, snapshot.silent_s, self.meter.elapsed_s)
-        injection.close()
-        self._backups.close(0.0 if self._stop.requested else LAST_BACKUP_S)
-        return self._conclude(cohorts, injection, watch)
-
-    def _latest(self, samplers: Samplers) -> list[dict[str, Any]]:
-        """The newest samples; samplers that died meanwhile are told of."""
-        found = samplers.latest()
-        while samplers.died:
-            what = f"sampler of node {samplers.died.pop(0)}"
-            self._directory.append_event("lost", what=what, cause="died")
-            self.problems.append(f"the {what} died: there are no samples until another began")
-        return found
-
-    def _conclude(self, cohorts: Cohorts, injection: FaultInjection, watch: CohortWatch) -> Status:
-        """Say what was lost and what went wrong, now that no agent lives any more."""
-        nodes_of = {cohort: place.node_id for cohort, place in watch.places.items()}
-        self.expected_losses |= hit_cohorts(injection.events, nodes_of)
-        losses = watch.settle(self._directory.path, self._prepared.agents, self._prepared.trace)
-        if losses:
-            self._directory.write_run({"losses": [msgspec.to_builtins(loss) for loss in losses]})
-        lived_s = max((one.lived_s for one in cohorts.results), default=0.0)
-        self.measured_s = max(lived_s - self.plan.warmup_s, 0.0)
-        self.problems += [loss.sentence for loss in watch.unexpected]
-        self.problems += cohorts.errors
-        if self._stop.requested:
-            return "interrupted"
-        return "failed" if cohorts.errors or watch.unexpected else "complete"
 
     def _write_agents(self, ranges: list[tuple[int, int]]) -> None:
         agents = range(self._prepared.agents)
@@ -415,10 +313,6 @@ class Steps:
                 "cohort": cohort_of,
             }
         )
-
-    def _phase(self, name: str) -> None:
-        self._directory.append_event("phase", phase=name)
-        self._view.update(self.meter.at(name))
 
 
 def _placement(databases: Databases, places: Places) -> Placement:

@@ -18,8 +18,8 @@ from harness.benchmarks.bench import Bench
 from harness.errors import RunFailedError, UsageError
 from harness.plan import RunPlan
 from harness.plan_checks import MAX_AGENTS
+from harness.prepared import places_of
 from harness.runner import PreparedRun, prepare
-from harness.steps import places_of
 
 __all__ = ["BASELINES", "AgentScaling", "parse_counts", "run_steps"]
 

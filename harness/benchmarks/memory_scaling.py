@@ -39,10 +39,10 @@ from harness.benchmarks.prober_actor import ProberActor, disk_usage_bytes
 from harness.databases import Databases, memory_name, remove
 from harness.errors import HarnessError, RunFailedError
 from harness.plan import RunPlan
+from harness.prepared import places_of
 from harness.rundir import Status
 from harness.rundir_reader import open_run
 from harness.runner import Outcome, PreparedRun
-from harness.steps import places_of
 from harness.targets.base import Placement, Prepared
 from harness.topology import hosts_of
 from memory_core.operations import TIERS

@@ -21,7 +21,7 @@ __all__ = [
     "limits",
 ]
 
-# harness.cohort, harness.recorder, harness.sampler and harness.steps have these.
+# harness.cohort, harness.recorder, harness.sampler and harness.measurement have these.
 REPORT_INTERVAL_S = 0.25
 FILE_INTERVAL_S = 1.0
 FILES_AT_ONCE = 2
