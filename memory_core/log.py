@@ -13,6 +13,7 @@ import contextlib
 import ctypes
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable, Generator
 from typing import Any
@@ -27,13 +28,16 @@ from rocksdict import (
     Rdict,
     WriteBatch,
     WriteBufferManager,
+    WriteOptions,
 )
 
 from memory_core.config import MemoryConfig
+from memory_core.disk_room import DiskRoom
 from memory_core.errors import (
     CorruptionError,
     DatabaseError,
     IncompatibleError,
+    StorageFullError,
     UnavailableError,
 )
 from memory_core.folder import family_order, is_unfinished, prepare_folder
@@ -56,6 +60,9 @@ _LEAST_BUFFER_BYTES = 64 * 1024
 _SETTLED_LEVEL = 9
 _DICTIONARY_BYTES = 16 * 1024
 _SYNC_BYTES = 1024 * 1024
+# With less room on the disk than this, or 8 memtables, a flush may not find any.
+_AMPLE_BYTES = 64 * 1024 * 1024
+_ROOM_S, _ROOM_LOOK_S = 1.0, 0.005
 # Above every key: an agent id is no longer than 1,024 bytes, which keys begin with.
 _END = b"\xff"
 
@@ -153,6 +160,9 @@ class Log:
             options.set_write_buffer_manager(WriteBufferManager(shares.memtable_bytes, False))
         options.enable_statistics()  # less than the noise of measuring it, in and out of batches
         self._options = options
+        self._patient, self._impatient = WriteOptions(), WriteOptions()
+        self._impatient.no_slowdown = True
+        self._room = DiskRoom(path, max(_AMPLE_BYTES, 8 * shares.write_buffer_bytes))
         with translated(path):
             # RocksDB knows its own process's databases by their names: each needs one only
             real_path = os.path.realpath(path)
@@ -170,15 +180,32 @@ class Log:
 
     def write(self, batch: Batch) -> None:
         """Hand a batch to the operating system, whole. Raises DatabaseError, StorageFullError."""
+        how = self._patient if self._room.is_ample() else self._wait_for_room()
         try:
             single = batch.single
             if single is not None:
                 family, key, value = single
-                self._families[family].put(key, value)
+                self._families[family].put(key, value, how)
             else:
-                self._db.write(batch.together)
+                self._db.write(batch.together, how)
         except Exception as error:  # noqa: BLE001 - rocksdict raises nothing narrower
             raise in_our_words(self.path, str(error)) from None
+
+    def _wait_for_room(self) -> WriteOptions:
+        """How to write on a disk that is nearly full: without waiting within RocksDB.
+
+        Where a flush finds no room RocksDB tries again for ever, and a write that has to wait for
+        that flush holds the interpreter's lock meanwhile: nothing else in this process would run.
+
+        Raises:
+            StorageFullError: RocksDB still takes no writes after `_ROOM_S`.
+        """
+        deadline_s = time.monotonic() + _ROOM_S
+        while self._db.property_int_value("rocksdb.is-write-stopped"):
+            if time.monotonic() > deadline_s:
+                raise StorageFullError(self.path, "the disk has no room: a flush waits for some")
+            time.sleep(_ROOM_LOOK_S)
+        return self._impatient
 
     def sync(self) -> None:
         """Wait until the disk has all that was written. Raises as `write` does."""

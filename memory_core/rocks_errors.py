@@ -41,6 +41,8 @@ def in_our_words(path: str, text: str) -> DatabaseError:
         return LockedError(path, "another process has this database open; close it there first")
     if "no space left" in lowered or "disk quota" in lowered or "nospace" in lowered:
         return StorageFullError(path, f"the disk has no room ({first_line})")
+    if "write stall" in lowered:  # only a write that may not wait, since the disk is nearly full
+        return StorageFullError(path, "the disk has no room: a flush waits for some")
     match = _FILE_NAME.search(text.replace(path, ""))
     file = str(Path(path) / Path(match.group()).name) if match else None
     if lowered.startswith("corruption"):
