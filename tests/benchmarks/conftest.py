@@ -14,6 +14,8 @@ from harness.benchmarks.prober import Prober
 from harness.plan import RunPlan
 from harness.rundir import RunDirectory
 from harness.sinks import LocalSink
+from harness.targets.base import Placement
+from harness.targets.store_folder import store_connection
 
 
 class _Remote:
@@ -45,7 +47,8 @@ class Probing:
         self.directory = RunDirectory.create(folder / "step", "run")
         self.control = Control()
         self.prober = Prober(self.plan.as_dict(), str(folder))
-        connection = msgspec.msgpack.encode(str(folder / "data"))
+        placement = Placement(run_id="m", data_dir=folder / "data", shards=0, node_ids=[])
+        connection = store_connection(placement)
         self.do("connect", connection, "n")
         self.do("begin", self.control, LocalSink(self.directory.path))
 

@@ -18,6 +18,7 @@ from harness.benchmarks.agent_scaling import (
 )
 from harness.benchmarks.bench import Bench, BenchInterrupted
 from harness.errors import RunFailedError, UsageError
+from harness.placement import Node
 from harness.plan import RunPlan
 from harness.runner import PreparedRun
 
@@ -145,8 +146,8 @@ class Steps:
         self._becomes = becomes
         self.run: list[str] = []
         self.planned = 0
-        node = SimpleNamespace(memory_bytes=free_bytes)
-        self.session = SimpleNamespace(nodes=[node], cpus=2)
+        node = Node(node_id="n", address="a", cpus=2, memory_bytes=free_bytes)
+        self.session = SimpleNamespace(nodes=[node], cpus=2, node_id="n")
 
     def run_prepared(self, name: str, _prepared: PreparedRun) -> None:
         self.run.append(name)

@@ -51,8 +51,9 @@ def test_a_node_is_stalled_and_then_killed():
     assert stalled["recovery_s"] is None or stalled["recovery_s"] >= 1.0
     assert killed["recovery_s"] is None
     audit = summary["audit"]
-    assert audit["verdict"] == "incomplete"
-    assert audit["unreachable"] == audit["acknowledged"] > 0
+    # for a moment a shard may outlive its node's raylet, and answer
+    assert audit["verdict"] in {"incomplete", "passed"}
+    assert audit["unreachable"] + audit["verified"] == audit["acknowledged"] > 0
     assert not any(audit[name] for name in ("missing", "wrong", "doubled", "foreign"))
     assert refused.returncode == 2
     assert "cohort 0 is on the driver's own node" in refused.stderr

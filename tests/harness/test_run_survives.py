@@ -73,6 +73,8 @@ def test_a_node_that_dies_and_a_cohort_that_stalls_take_their_agents_and_no_othe
             HOME=str(folder / "ray"),
         )
         run.until("measuring")
+        # what was in flight is known from an agent's last row: there have to be some
+        poll(lambda: len({rows.name[:12] for rows in run.files()}) == 3, "rows of every cohort", 60)
         [stalled, *others] = cohorts_below(nodes.head)
         stalled.suspend()
         for process in [*children(node.pid), psutil.Process(node.pid)]:
