@@ -92,6 +92,7 @@ def test_a_shard_waits_while_its_process_of_before_has_the_folder(tmp_path: Path
         path=str(tmp_path / "data"),
     )
     agent, other = agent_of(0, 2), agent_of(1, 2)
+    held = "another process has this database open"
     with stale_process(claim, agent) as old:
         assert stores(old, "before")
         old.send_signal(signal.SIGSTOP)
@@ -100,13 +101,13 @@ def test_a_shard_waits_while_its_process_of_before_has_the_folder(tmp_path: Path
         keeper.start()
         try:
             assert list(shards.unavailable) == [0]
-            assert "another process has this database open" in shards.unavailable[0]
+            assert held in shards.unavailable[0]
             with RayMemory("fenced", deadline_s=1) as memory:
                 memory.store_agent_state(agent_id=other, state_id="s", state_data={})
-                assert "another process has this database open" in reason(memory, agent)
+                until(lambda: held in reason(memory, agent), "the shard to wait")
                 old.send_signal(signal.SIGCONT)
                 assert stores(old, "meanwhile")
-                assert "another process has this database open" in reason(memory, agent)
+                until(lambda: held in reason(memory, agent), "the shard to wait")
                 old.kill()
                 until(lambda: not reason(memory, agent), "the shard to serve")
                 for state_id in ("before", "meanwhile"):
