@@ -10,7 +10,9 @@ A failed operation is no error here: it is a row with an outcome.
 
 from __future__ import annotations
 
-__all__ = ["HarnessError", "RunDirectoryError", "RunFailedError", "UsageError"]
+__all__ = ["HarnessError", "RunDirectoryError", "RunFailedError", "UsageError", "quoted"]
+
+_SHOWN_MAX = 80
 
 
 class HarnessError(Exception):
@@ -40,3 +42,12 @@ class RunFailedError(HarnessError):
 
 class RunDirectoryError(HarnessError):
     """A run directory is missing, damaged, or of a schema version this release cannot read."""
+
+
+def quoted(value: object) -> str:
+    """A wrong value as an error quotes it, not longer than a line."""
+    try:
+        text = repr(value)
+    except ValueError:  # more digits than Python writes
+        return "a number of thousands of digits"
+    return text if len(text) <= _SHOWN_MAX else f"{text[: _SHOWN_MAX - 3]}..."

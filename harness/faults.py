@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.errors import UsageError
+from harness.errors import UsageError, quoted
 
 __all__ = [
     "FAULTS_MAX",
@@ -35,7 +35,6 @@ OPTION = "--fault"
 FORM = "'at 20s kill shard 1' or 'at 10s for 5s stall node of shard 0'"
 FAULTS_MAX = 1_000
 _MAX_TIME_S = 366 * 86_400
-_SHOWN_MAX = 80
 # The words of each WHAT before its number, and which processes and whose they are.
 _WHATS: dict[tuple[str, ...], tuple[str, str]] = {
     ("shard",): ("process", "shard"),
@@ -83,9 +82,9 @@ def parse_fault(text: object) -> Fault:
         UsageError: the text asks for none.
     """
     if not isinstance(text, str):
-        raise UsageError(OPTION, f"must be text like {FORM}, not {_shown(text)}")
+        raise UsageError(OPTION, f"must be text like {FORM}, not {quoted(text)}")
     words = text.lower().split()
-    shown = _shown(" ".join(words))
+    shown = quoted(" ".join(words))
     if len(words) < 2 or words[0] != "at":
         raise UsageError(OPTION, f"{shown} must begin with its time: {FORM}")
     at_s, rest = _time_s(words[1], shown), words[2:]
@@ -130,7 +129,7 @@ def parse_faults(
     """
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, Sequence):
-        raise UsageError(OPTION, f"must be a list of texts like {FORM}, not {_shown(value)}")
+        raise UsageError(OPTION, f"must be a list of texts like {FORM}, not {quoted(value)}")
     if len(texts) > FAULTS_MAX:
         raise UsageError(OPTION, f"may be given {FAULTS_MAX:,} times, not {len(texts):,}")
     faults = sorted((parse_fault(text) for text in texts), key=lambda fault: fault.at_s)
@@ -138,7 +137,7 @@ def parse_faults(
         if ends_s is not None and fault.at_s >= ends_s:
             raise UsageError(
                 OPTION,
-                f"{_shown(fault.text)} comes too late: the run is over after {ends_s:g} s; give "
+                f"{quoted(fault.text)} comes too late: the run is over after {ends_s:g} s; give "
                 "it an earlier time, or the run a longer --duration",
             )
     if shards is not None:
@@ -161,7 +160,7 @@ def check_numbers(faults: Sequence[Fault], counts: Mapping[str, int]) -> None:
         count = counts.get(fault.of)
         if count is None or fault.number < count:
             continue
-        shown = _shown(fault.text)
+        shown = quoted(fault.text)
         if not count:
             raise UsageError(OPTION, f"{shown}: this run has no {fault.of}; name another process")
         there = f"{fault.of} 0 is the only one" if count == 1 else f"they are 0 to {count - 1}"
@@ -188,7 +187,7 @@ def check_places(
         if fault.what == "node" and nodes[fault.number] == driver_node_id:
             raise UsageError(
                 OPTION,
-                f"{_shown(fault.text)}: {fault.of} {fault.number} is on the driver's own node, "
+                f"{quoted(fault.text)}: {fault.of} {fault.number} is on the driver's own node, "
                 "which is never taken down; name one on another node, or the process itself",
             )
 
@@ -203,7 +202,7 @@ def check_local(faults: Sequence[Fault]) -> None:
         if fault.what == "node":
             raise UsageError(
                 OPTION,
-                f"{_shown(fault.text)}: a run on this machine alone is on the driver's own node, "
+                f"{quoted(fault.text)}: a run on this machine alone is on the driver's own node, "
                 "which is never taken down; name a shard or a cohort, or a cluster with --address",
             )
 
@@ -229,13 +228,6 @@ def _time_s(word: str, shown: str) -> float:
                     return time_s
             break
     raise UsageError(
-        OPTION, f"{shown}: {_shown(word)} is no time of a run; give one like 20s, 1.5s or 500ms"
+        OPTION,
+        f"{shown}: {quoted(word)} is no time of a run; give one like 20s, 1.5s or 500ms",
     )
-
-
-def _shown(value: object) -> str:
-    try:
-        text = repr(value)
-    except ValueError:  # more digits than Python writes
-        return "a number of thousands of digits"
-    return text if len(text) <= _SHOWN_MAX else f"{text[: _SHOWN_MAX - 3]}..."

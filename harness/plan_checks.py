@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import UsageError
+from harness.errors import UsageError, quoted
 from harness.faults import check_local, parse_faults
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def check_types(plan: RunPlan) -> None:
         else:
             right, kind = isinstance(value, str) and bool(value), "text"
         if not right:
-            raise UsageError(option_name(field.name), f"must be {kind}, not {_shown(value)}")
+            raise UsageError(option_name(field.name), f"must be {kind}, not {quoted(value)}")
 
 
 def _is_finite(value: float) -> bool:
@@ -124,14 +124,6 @@ def _is_finite(value: float) -> bool:
         return math.isfinite(value)
     except OverflowError:  # a whole number that no float holds
         return False
-
-
-def _shown(value: object) -> str:
-    try:
-        text = repr(value)
-    except ValueError:  # more digits than Python writes
-        return "a number of thousands of digits"
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 _MOST = {
@@ -156,18 +148,18 @@ def check_ranges(plan: RunPlan) -> None:
     for name in (*positive, "sample_interval_s", "deadline_s", "backup_interval_s"):
         value = getattr(plan, name)
         if value is not None and value <= 0:
-            raise UsageError(option_name(name), f"must be above 0, not {_shown(value)}")
+            raise UsageError(option_name(name), f"must be above 0, not {quoted(value)}")
     for name in ("preload", "warmup_s", "think_time_s", "ramp_s"):
         if getattr(plan, name) < 0:
             raise UsageError(option_name(name), f"must be 0 or more, not {getattr(plan, name)}")
     for name, most in _MOST.items():
         value = getattr(plan, name)
         if value is not None and value > most:
-            raise UsageError(option_name(name), f"must be at most {most:,}, not {_shown(value)}")
+            raise UsageError(option_name(name), f"must be at most {most:,}, not {quoted(value)}")
     if plan.rate is not None and plan.rate < MIN_RATE_OPS_S:
         raise UsageError("--rate", f"must be at least {MIN_RATE_OPS_S}, not {plan.rate}")
     if not 0 <= plan.seed < 2**63:
-        raise UsageError("--seed", f"must be from 0 to 2**63 - 1, not {_shown(plan.seed)}")
+        raise UsageError("--seed", f"must be from 0 to 2**63 - 1, not {quoted(plan.seed)}")
     if plan.sample_interval_s < 0.02:
         raise UsageError("--sample-interval", "must be at least 0.02 s")
     for name, choices in (
@@ -178,7 +170,7 @@ def check_ranges(plan: RunPlan) -> None:
         if getattr(plan, name) not in choices:
             raise UsageError(
                 option_name(name),
-                f"{_shown(getattr(plan, name))} is unknown; choose {' or '.join(choices)}",
+                f"{quoted(getattr(plan, name))} is unknown; choose {' or '.join(choices)}",
             )
 
 
@@ -250,16 +242,16 @@ def parse_mix(value: object) -> dict[str, float]:
     elif isinstance(value, Mapping):
         pairs = list(value.items())
     else:
-        raise UsageError("--mix", f"must be like store=1,retrieve=8,search=1, not {_shown(value)}")
+        raise UsageError("--mix", f"must be like store=1,retrieve=8,search=1, not {quoted(value)}")
     for name, weight in pairs:
         if name not in names:
-            raise UsageError("--mix", f"{_shown(name)} is no operation; choose {', '.join(names)}")
+            raise UsageError("--mix", f"{quoted(name)} is no operation; choose {', '.join(names)}")
         if name in weights:
             raise UsageError("--mix", f"names {name} twice")
         try:
             weights[name] = math.nan if isinstance(weight, bool) else float(weight)
         except (TypeError, ValueError, OverflowError):
-            raise UsageError("--mix", f"{_shown(weight)} is no weight of {name}") from None
+            raise UsageError("--mix", f"{quoted(weight)} is no weight of {name}") from None
         if not 0 <= weights[name] <= MAX_WEIGHT:
             raise UsageError(
                 "--mix", f"the weight of {name} must be from 0 to {MAX_WEIGHT:,}, not {weight}"

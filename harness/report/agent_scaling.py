@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.report import figures
-from harness.report.grid import Column, Grid
+from harness.report.grid import Column, Grid, indented
 from harness.report.terminal import VERDICT_STYLES
 
 __all__ = ["bar", "render_agents"]
@@ -42,7 +42,7 @@ def render_agents(summary: Mapping[str, Any], run: Mapping[str, Any]) -> Rendera
     for key, name, _ in _KINDS:
         if summary.get(key):
             blocks += [Text(), _table(name, summary[key])]
-    blocks.append(_indented(Text(_LEGEND, "dim")))
+    blocks.append(indented(Text(_LEGEND, "dim")))
     blocks += [Text(), Padding(_limits(summary), (0, 0, 0, 1))]
     return Group(*blocks)
 
@@ -54,24 +54,18 @@ def bar(share: float, width: int) -> str:
     return drawn or ("▏" if share > 0 else "")
 
 
-def _indented(text: Text) -> Padding:
-    return Padding(text, (0, 0, 0, 1))
-
-
 def _headlines(summary: Mapping[str, Any]) -> Iterator[Padding]:
     """What went wrong, what came out, and what to know before the figures."""
     serious = [one for one in summary["verdicts"] if one["verdict"] not in {"warning", "ok"}]
     others = [one for one in summary["verdicts"] if one not in serious]
     for one in serious:
-        yield _indented(
-            Text(figures.plain(one["sentence"]), VERDICT_STYLES.get(one["verdict"], ""))
-        )
+        yield indented(Text(figures.plain(one["sentence"]), VERDICT_STYLES.get(one["verdict"], "")))
     if summary["counts"]:
-        yield _indented(Text(figures.plain(summary["scaling"]["sentence"]), "bold"))
+        yield indented(Text(figures.plain(summary["scaling"]["sentence"]), "bold"))
     for one in others:
         if one["verdict"] != "ok" or one["name"] not in _SAID:
             style = "" if one["verdict"] == "ok" else VERDICT_STYLES["warning"]
-            yield _indented(Text(figures.plain(one["sentence"]), style))
+            yield indented(Text(figures.plain(one["sentence"]), style))
 
 
 def _what_ran(summary: Mapping[str, Any], run: Mapping[str, Any]) -> Padding:
@@ -89,7 +83,7 @@ def _what_ran(summary: Mapping[str, Any], run: Mapping[str, Any]) -> Padding:
     text = ", ".join(figures.plain(fact) for fact in facts if fact is not None)
     if good and summary["counts"]:
         text = f"{text}. {figures.plain(good[0])}"
-    return _indented(Text(text, "dim"))
+    return indented(Text(text, "dim"))
 
 
 def _bars(summary: Mapping[str, Any]) -> Grid:

@@ -7,7 +7,18 @@ from __future__ import annotations
 
 from math import isfinite
 
-__all__ = ["UNKNOWN", "count", "digits", "percent", "plain", "rate", "size", "span", "time"]
+__all__ = [
+    "UNKNOWN",
+    "count",
+    "counted",
+    "digits",
+    "percent",
+    "plain",
+    "rate",
+    "size",
+    "span",
+    "time",
+]
 
 UNKNOWN = "-"
 _SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -67,6 +78,11 @@ def rate(per_second: float | None) -> str:
 def count(number: float | None) -> str:
     """Give a whole number with its thousands apart."""
     return UNKNOWN if number is None else f"{number:,.0f}"
+
+
+def counted(number: float | None, name: str) -> str:
+    """Give a count with what is counted (``1 node``, ``4 nodes``)."""
+    return f"{count(number)} {name}{'' if number == 1 else 's'}"
 
 
 def percent(value: float | None) -> str:

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.padding import Padding
 from rich.text import Text
 
-__all__ = ["Column", "Grid"]
+__all__ = ["Column", "Grid", "indented"]
 
 _INDENT = 1
 # Names are not cut to less.
@@ -160,3 +161,8 @@ def _line(places: Sequence[int], cells: Sequence[tuple[str, str]]) -> Text:
         line.append(text, style or None)
     line.rstrip()
     return line
+
+
+def indented(content: RenderableType) -> Padding:
+    """What stands above or below a table, as far from the left as its columns."""
+    return Padding(content, (0, 0, 0, _INDENT))

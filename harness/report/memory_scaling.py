@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from harness.report import figures
-from harness.report.grid import Column, Grid
+from harness.report.grid import Column, Grid, indented
 
 __all__ = ["render_memory_scaling"]
 
@@ -39,15 +39,11 @@ def render_memory_scaling(summary: Mapping[str, Any]) -> RenderableType:
     return Group(*blocks)
 
 
-def _indented(text: Text) -> Padding:
-    return Padding(text, (0, 0, 0, 1))
-
-
 def _headlines(summary: Mapping[str, Any]) -> Iterator[Padding]:
     for one in summary["verdicts"]:
         if one["verdict"] == "ok" and one["name"] not in {"forgets", "degradation", "recall"}:
             continue
-        yield _indented(Text(figures.plain(one["sentence"]), _STYLES.get(one["verdict"], "")))
+        yield indented(Text(figures.plain(one["sentence"]), _STYLES.get(one["verdict"], "")))
 
 
 def _volume_cells(volumes: Mapping[str, Any]) -> list[str]:
@@ -138,4 +134,4 @@ def _recall(volumes: Mapping[str, Any]) -> Grid:
 
 def _curves(degradation: Mapping[str, Any]) -> Iterator[Padding]:
     for name, _ in _OPERATIONS:
-        yield _indented(Text(figures.plain(degradation[name]["sentence"])))
+        yield indented(Text(figures.plain(degradation[name]["sentence"])))

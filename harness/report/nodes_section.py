@@ -17,6 +17,7 @@ from rich.text import Text
 from harness.report import figures
 from harness.report.document import Cell, Section, Table
 from harness.report.fields import group, groups, integer, number, text
+from harness.report.figures import counted
 from harness.report.grid import Column, Grid
 from harness.report.quantities import figure
 
@@ -167,21 +168,17 @@ def _in_words(nodes: Sequence[_Node]) -> str:
     facts = []
     if with_shards:
         shards = sum(len(one.shards) for one in with_shards)
-        facts.append(f"{_counted(shards, 'shard')} on {_counted(len(with_shards), 'node')}")
+        facts.append(f"{counted(shards, 'shard')} on {counted(len(with_shards), 'node')}")
     if with_agents:
         agents = sum(one.agents for one in with_agents)
-        facts.append(f"{_counted(agents, 'agent')} on {_counted(len(with_agents), 'node')}")
+        facts.append(f"{counted(agents, 'agent')} on {counted(len(with_agents), 'node')}")
     together = sum(bool(one.shards and one.tasks) for one in nodes)
     if with_shards and with_agents:
-        facts.append(f"both on {_counted(together, 'node')}" if together else "none has both")
+        facts.append(f"both on {counted(together, 'node')}" if together else "none has both")
     errors = [one.error_ms for one in nodes if one.error_ms is not None]
     unknown = sum(one.error_ms is None for one in nodes)
-    words = f"{_counted(len(nodes), 'node')}: {', '.join(facts)}." if facts else ""
+    words = f"{counted(len(nodes), 'node')}: {', '.join(facts)}." if facts else ""
     if errors:
         words += f" Clocks are known to within {figures.time(max(errors))}"
-        words += f", those of {_counted(unknown, 'node')} are not." if unknown else "."
+        words += f", those of {counted(unknown, 'node')} are not." if unknown else "."
     return words.strip()
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{figures.count(count)} {what}{'' if count == 1 else 's'}"

@@ -15,7 +15,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from harness.report import figures
-from harness.report.grid import Column, Grid
+from harness.report.grid import Column, Grid, indented
 from harness.report.panel import sparkline
 from harness.schema import OPERATIONS, ROLES
 
@@ -58,17 +58,13 @@ def render_resources(summary: Mapping[str, Any]) -> RenderableType:
     return Group(*blocks)
 
 
-def _indented(text: Text) -> Padding:
-    return Padding(text, (0, 0, 0, 1))
-
-
 def _verdicts(summary: Mapping[str, Any]) -> Iterator[Padding]:
     for one in summary["verdicts"]:
         if one["verdict"] == "ok" and one["name"] not in _ALWAYS:
             continue
         mark = "INVALID: " if one["verdict"] == "invalid" else ""
         style = "" if one["verdict"] == "ok" else _STYLES.get(one["verdict"], "")
-        yield _indented(Text(f"{mark}{figures.plain(one['sentence'])}", style))
+        yield indented(Text(f"{mark}{figures.plain(one['sentence'])}", style))
 
 
 def _rates(found: Sequence[Mapping[str, Any]]) -> Grid:
@@ -219,7 +215,7 @@ def _costs_note(costs: Mapping[str, Mapping[str, Any]]) -> Iterator[Padding]:
     if figures.rate(min(rates)) == figures.rate(max(rates)):
         words = f"at {figures.rate(rates[0])} operations/s"
     text = f"{words}, beyond an idle store; at most: the upper end of the 95% interval"
-    yield _indented(Text(text, "dim"))
+    yield indented(Text(text, "dim"))
 
 
 def _leaks(leaks: Sequence[Mapping[str, Any]]) -> Grid:

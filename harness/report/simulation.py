@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from harness.report import figures
-from harness.report.grid import Column, Grid
+from harness.report.grid import Column, Grid, indented
 from harness.simulation.breaking import Breaking
 from harness.simulation.control_plane import REPORT_INTERVAL_S, Limit
 
@@ -20,16 +19,16 @@ _REMEDIES_MAX = 5
 def render_breaking(found: Breaking) -> RenderableType:
     """Lay out what was found for a terminal; it fits 80 columns."""
     return Group(
-        _indented(_headline(found)),
+        indented(_headline(found)),
         Text(),
-        _indented(Text(_operations(found))),
+        indented(Text(_operations(found))),
         Text(),
-        _indented(Text(_control(found))),
+        indented(Text(_control(found))),
         Text(),
         _limits(found),
         Text(),
-        _indented(Text("What changes first", "bold")),
-        _indented(_remedies(found)),
+        indented(Text("What changes first", "bold")),
+        indented(_remedies(found)),
     )
 
 
@@ -112,7 +111,3 @@ def _agents_at(limit: Limit, found: Breaking) -> str:
     """At how many agents, everything else growing or shrinking with them, to two digits."""
     agents = limit.size_ratio * found.scale.agents
     return "-" if agents == float("inf") else figures.count(float(f"{agents:.2g}"))
-
-
-def _indented(content: RenderableType) -> Padding:
-    return Padding(content, (0, 0, 0, 1))

@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.report import figures
-from harness.report.grid import Column, Grid
+from harness.report.figures import counted
+from harness.report.grid import Column, Grid, indented
 from harness.sizing.cluster import Nodes
 from harness.sizing.cluster_plan import ClusterPlan, Question
 from harness.sizing.storage import Range
@@ -36,7 +37,8 @@ def _headline(question: Question, plan: ClusterPlan) -> Padding:
     memory, agent = plan.memory_nodes, plan.agent_nodes
     line = Text()
     line.append(
-        f"{_counted(memory.count, 'memory node')} and {_counted(agent.count, 'agent node')}", "bold"
+        f"{counted(memory.count, 'memory node')} and {counted(agent.count, 'agent node')}",
+        "bold",
     )
     line.append(
         f" for {figures.count(question.agents)} agents with "
@@ -45,7 +47,7 @@ def _headline(question: Question, plan: ClusterPlan) -> Padding:
     )
     line.append(figures.time(plan.p99_ms.estimate), "bold")
     line.append(f", target {figures.time(question.target_p99_s * 1e3)}.")
-    return _indented(line)
+    return indented(line)
 
 
 def _sizes(plan: ClusterPlan) -> Grid:
@@ -117,7 +119,7 @@ def _demands(plan: ClusterPlan) -> Padding:
     )
     if grown:
         text += f" Longer in a store of this size, times: {grown}."
-    return _indented(Text(text))
+    return indented(Text(text))
 
 
 def _why(nodes: Nodes) -> str:
@@ -143,12 +145,4 @@ def _sentences(heading: str, sentences: Sequence[str]) -> list[RenderableType]:
     table.add_column()
     for sentence in sentences:
         table.add_row("-", Text(sentence))
-    return [Text(), _indented(Text(heading, "bold")), _indented(table)]
-
-
-def _counted(number: int, name: str) -> str:
-    return f"{figures.count(number)} {name}" + ("" if number == 1 else "s")
-
-
-def _indented(content: RenderableType) -> Padding:
-    return Padding(content, (0, 0, 0, 1))
+    return [Text(), indented(Text(heading, "bold")), indented(table)]

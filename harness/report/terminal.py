@@ -15,7 +15,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from harness.report import figures
-from harness.report.grid import Column, Grid
+from harness.report.grid import Column, Grid, indented
 from harness.report.nodes_section import render_nodes
 from harness.report.thresholds import render_thresholds
 from harness.schema import OPERATIONS, ROLES
@@ -55,7 +55,7 @@ def render_summary(summary: Mapping[str, Any], run: Mapping[str, Any]) -> Render
     blocks: list[RenderableType] = [*_headlines(summary, invalid), _what_ran(summary, run)]
     # Of a run that never settled the headlines have told; what is no warm-up needs no words.
     if summary["steady"]["warmup_s"]:
-        blocks.append(_indented(Text(figures.plain(summary["steady"]["sentence"]), "dim")))
+        blocks.append(indented(Text(figures.plain(summary["steady"]["sentence"]), "dim")))
     if summary["operations"] and summary["all"]["count"] and not invalid:
         blocks += [Text(), _times(summary)]
     if any(summary["resources"][role]["processes"] for role in ROLES):
@@ -63,11 +63,11 @@ def render_summary(summary: Mapping[str, Any], run: Mapping[str, Any]) -> Render
     nodes = render_nodes(run)
     if nodes is not None:
         blocks += [Text(), nodes]
-    blocks += [Text(), _indented(Text(figures.plain(summary["limit"]["sentence"]), "bold"))]
+    blocks += [Text(), indented(Text(figures.plain(summary["limit"]["sentence"]), "bold"))]
     blocks += _tried(summary)
     backups = summary.get("backups")
     if backups and backups["sentence"] and not (backups["failed"] or backups["unfinished"]):
-        blocks.append(_indented(Text(figures.plain(backups["sentence"]), "dim")))
+        blocks.append(indented(Text(figures.plain(backups["sentence"]), "dim")))
     if summary.get("thresholds"):
         blocks += [Text(), render_thresholds(summary["thresholds"])]
     return Group(*blocks)
@@ -82,33 +82,29 @@ def _tried(summary: Mapping[str, Any]) -> list[RenderableType]:
     audit = summary.get("audit") or {}
     if audit.get("verdict") == "passed":
         lines.append(Text(figures.plain(audit["sentence"]), VERDICT_STYLES["ok"]))
-    return [Text(), *(_indented(line) for line in lines)] if lines else []
+    return [Text(), *(indented(line) for line in lines)] if lines else []
 
 
 def _invalid(summary: Mapping[str, Any]) -> bool:
     return any(one["verdict"] == "invalid" for one in summary["verdicts"])
 
 
-def _indented(text: Text) -> Padding:
-    return Padding(text, (0, 0, 0, 1))
-
-
 def _headlines(summary: Mapping[str, Any], invalid: bool) -> Iterator[Padding]:
     """The verdict in plain words, then one line for each thing to know before the figures."""
     if summary["limit"]["kind"] == "load_generator" and not invalid:
         words = "The load generator, not the store, was the limit of this run."
-        yield _indented(Text(words, VERDICT_STYLES["warning"]))
+        yield indented(Text(words, VERDICT_STYLES["warning"]))
     for one in summary["verdicts"]:
         if one["verdict"] == "ok" or one["name"] == "limit":
             continue
         mark = "INVALID: " if one["verdict"] == "invalid" else ""
         sentence = figures.plain(one["sentence"])
-        yield _indented(Text(f"{mark}{sentence}", VERDICT_STYLES.get(one["verdict"], "")))
+        yield indented(Text(f"{mark}{sentence}", VERDICT_STYLES.get(one["verdict"], "")))
         if mark:
             withheld = "Its times are withheld; lower --rate, or give the agents more cores."
-            yield _indented(Text(withheld))
+            yield indented(Text(withheld))
     if summary["operations"] and not invalid:
-        yield _indented(_headline(summary))
+        yield indented(_headline(summary))
 
 
 def _headline(summary: Mapping[str, Any]) -> Text:
@@ -147,7 +143,7 @@ def _what_ran(summary: Mapping[str, Any], run: Mapping[str, Any]) -> Padding:
         if value is not None:
             facts.append(f"seed {value}" if name == "seed" else f"{value} {words}")
     text = ", ".join(figures.plain(fact) for fact in facts if fact is not None)
-    return _indented(Text(text, "dim"))
+    return indented(Text(text, "dim"))
 
 
 def _times(summary: Mapping[str, Any]) -> Grid:
