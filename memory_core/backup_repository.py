@@ -37,10 +37,9 @@ from memory_core.errors import (
     BadInputError,
     CorruptionError,
     DatabaseError,
-    StorageFullError,
     UnavailableError,
 )
-from memory_core.file_system import has_no_room
+from memory_core.file_system import write_error
 
 __all__ = ["BackupRepository", "Listing", "checksum", "file_chunks", "memories_in"]
 
@@ -246,9 +245,7 @@ class BackupRepository:
         except FileNotFoundError:
             raise CorruptionError(what, "is missing from the backup") from None
         except OSError as error:
-            if has_no_room(error):
-                raise StorageFullError(path, "the disk has no room for it") from None
-            raise DatabaseError(path, f"cannot be written: {error.strerror or error}") from None
+            raise write_error(path, error) from None
         if size < file.size_bytes:
             raise CorruptionError(what, f"has {size:,} bytes of {file.size_bytes:,}")
         if digest.hexdigest() != file.sha256:

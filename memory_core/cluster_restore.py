@@ -89,9 +89,8 @@ def restore_memory(
     if any(name.startswith(f"{memory}:") for name in running_names()):
         raise BadInputError("memory", f"{memory!r} is running; stop it, or name another")
     answers = survey(memory, root=root)
-    hosts = sorted({one.host for one in answers.found if one.folders or one.record})
     known = known_memory(memory, answers.found)
-    memory_id, generation = _identity(known, manifest, memory, hosts, replace=replace)
+    memory_id, generation = _identity(known, manifest, memory, answers.hosts, replace=replace)
     record = MemoryRecord(
         memory=memory,
         memory_id=memory_id,

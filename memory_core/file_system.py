@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 
-__all__ = ["has_no_room", "sync", "sync_tree"]
+from memory_core.errors import DatabaseError, StorageFullError
+
+__all__ = ["has_no_room", "sync", "sync_tree", "write_error"]
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -30,3 +32,10 @@ def sync_tree(path: str) -> None:
 def has_no_room(error: OSError) -> bool:
     """Whether an error says that the disk is full, or the quota on it."""
     return error.errno in _NO_ROOM
+
+
+def write_error(path: str, error: OSError, problem: str = "cannot be written") -> DatabaseError:
+    """What an error of the file system means for what should have been written at a path."""
+    if has_no_room(error):
+        return StorageFullError(path, "the disk has no room for it")
+    return DatabaseError(path, f"{problem}: {error.strerror or error}")

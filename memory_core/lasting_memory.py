@@ -24,6 +24,7 @@ from memory_core.node_survey import Survey, record_everywhere, survey
 from memory_core.placement import make_shards
 from memory_core.shard_calls import (
     NAMESPACE,
+    end_actors,
     find_actor,
     first_line,
     own_error,
@@ -101,8 +102,7 @@ def make_memory(
         raise UnavailableError(f"{problem}; try again")
     known = known_memory(memory, answers.found)
     if known is not None and known.made:
-        hosts = sorted({one.host for one in answers.found if one.folders or one.record})
-        problem = f"{memory!r} exists (on {', '.join(hosts)}); open it, or name another"
+        problem = f"{memory!r} exists (on {', '.join(answers.hosts)}); open it, or name another"
         raise BadInputError("memory", problem)
     if known is not None and known.shards != shards:
         problem = f"must be {known.shards}, with which the making of {memory!r} was cut short"
@@ -247,12 +247,7 @@ def _end_all(memory: str) -> int:
     """End what runs of a memory, its stores closed; how many shards that were."""
     _end(keeper_name(memory))
     actors = [find_actor(name) for name in _shards_running(memory, running_names())]
-    closing = [actor.close.remote() for actor in actors if actor is not None]
-    if closing:
-        ray.wait(closing, num_returns=len(closing), timeout=_STOP_TIMEOUT_S)
-    for actor in actors:
-        if actor is not None:
-            ray.kill(actor)
+    end_actors((actor for actor in actors if actor is not None), _STOP_TIMEOUT_S)
     withdraw(memory)
     return len(actors)
 

@@ -12,8 +12,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
-from memory_core.errors import BadInputError, DatabaseError, StorageFullError
-from memory_core.file_system import has_no_room, sync
+from memory_core.errors import BadInputError
+from memory_core.file_system import sync, write_error
 
 __all__ = ["NewFolder", "new_folder", "require_free"]
 
@@ -60,9 +60,7 @@ def new_folder(final: str) -> Iterator[NewFolder]:
         finally:
             shutil.rmtree(around, ignore_errors=True)
     except OSError as error:
-        if has_no_room(error):
-            raise StorageFullError(final, "the disk has no room for it") from None
-        raise DatabaseError(final, f"cannot be made: {error.strerror or error}") from None
+        raise write_error(final, error, "cannot be made") from None
 
 
 def require_free(path: str, field: str) -> None:

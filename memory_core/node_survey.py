@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 import ray
 from ray.exceptions import RayError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from memory_core.errors import MemoryCoreError
 from memory_core.memory_record import MemoryRecord, NodeFindings, look_here, write_record
+from memory_core.shard_calls import pinned_to
 
 __all__ = ["Survey", "live_nodes", "record_everywhere", "survey"]
 
@@ -33,6 +33,11 @@ class Survey(msgspec.Struct, frozen=True):
 
     found: list[NodeFindings]
     silent: list[str]
+
+    @property
+    def hosts(self) -> list[str]:
+        """The hosts of the nodes that have something of the memory."""
+        return sorted({one.host for one in self.found if one.folders or one.record})
 
 
 def survey(
@@ -76,9 +81,11 @@ def _on_every_node(
     nodes = live_nodes()
     asked = {}
     for node_id, address in nodes.items():
-        pinned = NodeAffinitySchedulingStrategy(node_id, soft=False)
         task = ray.remote(function).options(
-            num_cpus=0, max_retries=0, scheduling_strategy=pinned, enable_task_events=False
+            num_cpus=0,
+            max_retries=0,
+            scheduling_strategy=pinned_to(node_id),
+            enable_task_events=False,
         )
         asked[task.remote(*arguments)] = address
     done, _ = ray.wait(list(asked), num_returns=len(asked), timeout=timeout_s)

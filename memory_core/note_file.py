@@ -14,8 +14,8 @@ from typing import TypeVar
 
 import msgspec
 
-from memory_core.errors import CorruptionError, DatabaseError, IncompatibleError, StorageFullError
-from memory_core.file_system import has_no_room, sync
+from memory_core.errors import CorruptionError, DatabaseError, IncompatibleError
+from memory_core.file_system import sync, write_error
 
 __all__ = ["SCHEMA_VERSION", "make_folders", "read_note", "write_new_note", "write_note"]
 
@@ -120,6 +120,4 @@ def _said_of(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if has_no_room(error):
-            raise StorageFullError(path, "the disk has no room for it") from None
-        raise DatabaseError(path, f"cannot be written: {error.strerror or error}") from None
+        raise write_error(path, error) from None

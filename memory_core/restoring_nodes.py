@@ -13,13 +13,13 @@ from typing import Any
 
 import msgspec
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from memory_core.data_root import data_root, node_identity
 from memory_core.errors import BadInputError, UnavailableError
 from memory_core.long_calls import SILENT_S, collect
 from memory_core.memory_record import Home, MemoryRecord
 from memory_core.node_restoring import Fetched, NodeRestoring, RestoreRequest
+from memory_core.shard_calls import end_actors, pinned_to
 from memory_core.shard_folder import ShardClaim
 
 __all__ = ["RestoringActor", "RestoringNodes"]
@@ -110,10 +110,7 @@ class RestoringNodes:
         if kind is not None:
             self._break_off()
             return
-        closing = [actor.close.remote() for actor in self._actors.values()]
-        ray.wait(closing, num_returns=len(closing), timeout=SILENT_S)
-        for actor in self._actors.values():
-            ray.kill(actor)
+        end_actors(self._actors.values(), SILENT_S)
 
     def _break_off(self) -> None:
         """End what goes on, however long it would take, and remove what it has made."""
@@ -121,7 +118,7 @@ class RestoringNodes:
             ray.kill(actor)
         cleaning = [
             ray.remote(_clean)
-            .options(num_cpus=0, max_retries=0, scheduling_strategy=_pinned(node_id))
+            .options(num_cpus=0, max_retries=0, scheduling_strategy=pinned_to(node_id))
             .remote(self._memory, self._root)
             for node_id in self._shards
         ]
@@ -163,7 +160,7 @@ class RestoringNodes:
             actor = ray.remote(RestoringActor).options(
                 num_cpus=0,
                 max_concurrency=2,
-                scheduling_strategy=_pinned(node_id),
+                scheduling_strategy=pinned_to(node_id),
                 enable_task_events=False,
             )
             self._actors[node_id] = actor.remote(self._memory, self._root)
@@ -186,10 +183,6 @@ class RestoringNodes:
             lambda node_id: f"the memory was not restored: {self._hosts[node_id]}",
         )
         return [results[node_id] for node_id in node_ids]
-
-
-def _pinned(node_id: str) -> NodeAffinitySchedulingStrategy:
-    return NodeAffinitySchedulingStrategy(node_id, soft=False)
 
 
 def _clean(memory: str, root: str | None) -> None:

@@ -6,14 +6,17 @@ namespace `NAMESPACE`, so that whoever is connected to the cluster finds them.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.util import list_named_actors
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from memory_core.errors import MemoryCoreError, UnavailableError
 
@@ -21,9 +24,11 @@ __all__ = [
     "NAMESPACE",
     "ShardInfo",
     "answered",
+    "end_actors",
     "find_actor",
     "first_line",
     "own_error",
+    "pinned_to",
     "running_names",
     "shard_name",
 ]
@@ -90,6 +95,25 @@ def find_actor(name: str) -> Any | None:
         return ray.get_actor(name, namespace=NAMESPACE)
     except ValueError:
         return None
+
+
+def pinned_to(node_id: str) -> NodeAffinitySchedulingStrategy:
+    """Ray's scheduling strategy that places on one node and on no other."""
+    return NodeAffinitySchedulingStrategy(node_id, soft=False)
+
+
+def end_actors(actors: Iterable[Any], timeout_s: float) -> None:
+    """Have actors close what they have open, all within a bound, and end them.
+
+    Those that are gone already are let be.
+    """
+    actors = list(actors)
+    closing = [actor.close.remote() for actor in actors]
+    if closing:
+        with contextlib.suppress(RayError):
+            ray.wait(closing, num_returns=len(closing), timeout=timeout_s)
+    for actor in actors:
+        ray.kill(actor)
 
 
 def answered(call: Any, shard: int, timeout_s: float = _ANSWER_TIMEOUT_S) -> ShardInfo:

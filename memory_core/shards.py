@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 from collections.abc import Sequence
@@ -11,14 +10,20 @@ from typing import Any
 
 import msgspec
 import ray
-from ray.exceptions import RayError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from memory_core.config import MemoryConfig
 from memory_core.directory import Entry, publish, withdraw
 from memory_core.errors import BadInputError, IncompatibleError, MemoryCoreError
 from memory_core.memory_record import Home, MemoryRecord
-from memory_core.shard_calls import NAMESPACE, ShardInfo, answered, find_actor, shard_name
+from memory_core.shard_calls import (
+    NAMESPACE,
+    ShardInfo,
+    answered,
+    end_actors,
+    find_actor,
+    pinned_to,
+    shard_name,
+)
 from memory_core.shard_choice import Choice
 from memory_core.shard_folder import ShardClaim
 
@@ -80,7 +85,7 @@ class Starting:
             max_task_retries=0,
             max_concurrency=_CONCURRENT_BATCHES,
             enable_task_events=False,
-            scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False),
+            scheduling_strategy=pinned_to(node_id),
             **({"lifetime": "detached"} if self.detached else {}),
         )
         config = replace(self.config, path=None)
@@ -221,12 +226,7 @@ class Shards:
         """Close the stores and end the actors; those that are gone already are let be."""
         with self._changing:
             self._stopped = True
-            closing = [actor.close.remote() for actor in self._actors.values()]
-            if closing:
-                with contextlib.suppress(RayError):
-                    ray.wait(closing, num_returns=len(closing), timeout=_STOP_TIMEOUT_S)
-            for actor in self._actors.values():
-                ray.kill(actor)
+            end_actors(self._actors.values(), _STOP_TIMEOUT_S)
             if self._published is not None:
                 withdraw(self.memory)
             self._published = None
