@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pyarrow.compute as pc
@@ -16,26 +15,9 @@ import pytest
 
 from harness.rundir_reader import open_run
 from tests.harness.audit import acknowledged, lost, rows_of_agents
-from tests.harness.driving import Driven, poll, short_folder
+from tests.harness.driving import Driven, poll
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.fault]
-
-
-@pytest.fixture
-def drive() -> Iterator[Callable[..., Driven]]:
-    """Starts a run, which is ended with the test."""
-    runs: list[Driven] = []
-    with short_folder() as folder:
-
-        def start(*arguments: object) -> Driven:
-            runs.append(Driven(folder, *arguments))
-            return runs[-1]
-
-        try:
-            yield start
-        finally:
-            for run in runs:
-                run.end()
 
 
 def measuring_with_rows(run: Driven) -> None:

@@ -5,32 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import psutil
 import pytest
 
-from tests.harness.driving import Driven, poll, short_folder
+from tests.harness.driving import Driven, poll
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.fault]
-
-
-@pytest.fixture
-def drive() -> Iterator[Callable[..., Driven]]:
-    """Starts a run, which is ended with the test."""
-    runs: list[Driven] = []
-    with short_folder() as folder:
-
-        def start(*arguments: object) -> Driven:
-            runs.append(Driven(folder, *arguments))
-            return runs[-1]
-
-        try:
-            yield start
-        finally:
-            for run in runs:
-                run.end()
 
 
 def faults(run: Driven) -> list[dict[str, Any]]:

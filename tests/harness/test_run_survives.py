@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -22,23 +21,6 @@ pytestmark = [
     pytest.mark.fault,
     pytest.mark.timeout(300),
 ]
-
-
-@pytest.fixture
-def drive() -> Iterator[Callable[..., Driven]]:
-    """Starts a run, which is ended with the test."""
-    runs: list[Driven] = []
-    with short_folder() as folder:
-
-        def start(*arguments: object, **more: Any) -> Driven:
-            runs.append(Driven(folder, *arguments, **more))
-            return runs[-1]
-
-        try:
-            yield start
-        finally:
-            for run in runs:
-                run.end()
 
 
 def children(pid: int) -> list[psutil.Process]:

@@ -3,35 +3,22 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from harness import cli
 from memory_core.backup_place import BackupPlace
 from memory_core.backup_repository import BackupRepository
+from tests.harness.conftest import Outcome
 from tests.memory_core.backed_up import restored_contents, shards, some
-
-Outcome = tuple[int, str, str]
 
 
 @pytest.fixture
-def command(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Outcome]:
+def command(harness_here: Callable[..., Outcome]) -> Callable[..., Outcome]:
     """Runs `harness store` in this process: exit code, standard output, standard error."""
-
-    def run(*arguments: object) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["harness", "store", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, said.out, said.err
-
-    return run
+    return partial(harness_here, "store")
 
 
 @pytest.fixture

@@ -3,34 +3,21 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness import cli
 from memory_core import MemoryConfig, MemoryStore, Store
-
-Outcome = tuple[int, str, str]
+from tests.harness.conftest import Outcome
 
 
 @pytest.fixture
-def command(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Outcome]:
+def command(harness_here: Callable[..., Outcome]) -> Callable[..., Outcome]:
     """Runs `harness store` in this process: exit code, standard output, standard error."""
-
-    def run(*arguments: object) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["harness", "store", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, said.out, said.err
-
-    return run
+    return partial(harness_here, "store")
 
 
 @pytest.fixture
