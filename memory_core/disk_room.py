@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 
@@ -21,17 +22,26 @@ class DiskRoom:
     def __init__(self, path: str, ample_bytes: int) -> None:
         self._path = path
         self._ample_bytes = ample_bytes
-        self._is_ample = True
+        self._free_bytes = math.inf
         self._looked_s = float("-inf")
 
     def is_ample(self) -> bool:
         """Whether there was ample room when it was last looked at, 50 ms ago or less."""
+        return self.is_there(self._ample_bytes)
+
+    def is_there(self, size_bytes: int) -> bool:
+        """Whether there was room for so much, likewise."""
+        self._look()
+        return self._free_bytes >= size_bytes
+
+    def _look(self) -> None:
         now_s = time.monotonic()
-        if now_s - self._looked_s >= _LOOK_S:
-            self._looked_s = now_s
-            try:
-                found = os.statvfs(self._path)
-            except OSError:  # a folder that is gone is told of by who writes to it
-                return True
-            self._is_ample = found.f_bavail * found.f_frsize >= self._ample_bytes
-        return self._is_ample
+        if now_s - self._looked_s < _LOOK_S:
+            return
+        self._looked_s = now_s
+        try:
+            found = os.statvfs(self._path)
+        except OSError:  # a folder that is gone is told of by who writes to it
+            self._free_bytes = math.inf
+        else:
+            self._free_bytes = found.f_bavail * found.f_frsize

@@ -62,7 +62,7 @@ _DICTIONARY_BYTES = 16 * 1024
 _SYNC_BYTES = 1024 * 1024
 # With less room on the disk than this, or 8 memtables, a flush may not find any.
 _AMPLE_BYTES = 64 * 1024 * 1024
-_ROOM_S, _ROOM_LOOK_S = 1.0, 0.005
+_ROOM_S, _FLUSH_S, _ROOM_LOOK_S = 1.0, 10.0, 0.005
 # Above every key: an agent id is no longer than 1,024 bytes, which keys begin with.
 _END = b"\xff"
 
@@ -163,6 +163,7 @@ class Log:
         self._patient, self._impatient = WriteOptions(), WriteOptions()
         self._impatient.no_slowdown = True
         self._room = DiskRoom(path, max(_AMPLE_BYTES, 8 * shares.write_buffer_bytes))
+        self._flush_bytes = 2 * shares.write_buffer_bytes
         with translated(path):
             # RocksDB knows its own process's databases by their names: each needs one only
             real_path = os.path.realpath(path)
@@ -180,7 +181,7 @@ class Log:
 
     def write(self, batch: Batch) -> None:
         """Hand a batch to the operating system, whole. Raises DatabaseError, StorageFullError."""
-        how = self._patient if self._room.is_ample() else self._wait_for_room()
+        how = self._patient if self._room.is_ample() else self._wait_for_flushes()
         try:
             single = batch.single
             if single is not None:
@@ -191,21 +192,34 @@ class Log:
         except Exception as error:  # noqa: BLE001 - rocksdict raises nothing narrower
             raise in_our_words(self.path, str(error)) from None
 
-    def _wait_for_room(self) -> WriteOptions:
+    def _wait_for_flushes(self) -> WriteOptions:
         """How to write on a disk that is nearly full: without waiting within RocksDB.
 
         Where a flush finds no room RocksDB tries again for ever, and a write that has to wait for
         that flush holds the interpreter's lock meanwhile: nothing else in this process would run.
+        So all flushes are waited for here, and then the write does not have to, even if it begins
+        one: for `_ROOM_S` where there is no room for a flush, and for `_FLUSH_S` where there is,
+        as that one is only slow.
 
         Raises:
-            StorageFullError: RocksDB still takes no writes after `_ROOM_S`.
+            StorageFullError: RocksDB did not get done with them in that time.
         """
-        deadline_s = time.monotonic() + _ROOM_S
-        while self._db.property_int_value("rocksdb.is-write-stopped"):
-            if time.monotonic() > deadline_s:
+        began_s = time.monotonic()
+        while self._is_flushing():
+            patience_s = _FLUSH_S if self._room.is_there(self._flush_bytes) else _ROOM_S
+            if time.monotonic() - began_s > patience_s:
                 raise StorageFullError(self.path, "the disk has no room: a flush waits for some")
             time.sleep(_ROOM_LOOK_S)
         return self._impatient
+
+    def _is_flushing(self) -> bool:
+        """Whether a write may have to wait: for a memtable that is full, or for compaction."""
+        families = (self._meta, *self._families)
+        return bool(
+            any(one.property_int_value("rocksdb.num-immutable-mem-table") for one in families)
+            or self._db.property_int_value("rocksdb.is-write-stopped")
+            or self._db.property_int_value("rocksdb.actual-delayed-write-rate")
+        )
 
     def sync(self) -> None:
         """Wait until the disk has all that was written. Raises as `write` does."""

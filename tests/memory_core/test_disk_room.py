@@ -13,6 +13,8 @@ def test_a_disk_is_ample_by_its_free_bytes(tmp_path: Path):
     assert DiskRoom(str(tmp_path), 0).is_ample()
     assert not DiskRoom(str(tmp_path), 2**62).is_ample()
     assert DiskRoom(str(tmp_path / "none"), 2**62).is_ample()
+    assert DiskRoom(str(tmp_path), 2**62).is_there(0)
+    assert not DiskRoom(str(tmp_path), 0).is_there(2**62)
 
 
 def test_a_disk_is_looked_at_a_few_times_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

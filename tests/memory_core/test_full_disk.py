@@ -60,7 +60,7 @@ class SmallDisk:
 
     def make_room(self) -> None:
         """Give back all that is not the test's own."""
-        (self.path / "ballast").unlink()
+        (self.path / "ballast").unlink(missing_ok=True)
         (self.path / "more").unlink(missing_ok=True)
 
 
@@ -136,6 +136,18 @@ def test_stores_with_demotion_on_a_full_disk_lose_nothing(disk: SmallDisk):
     writer.require_kept(folder)
 
 
+def test_a_disk_with_room_for_what_is_written_is_not_called_full(tmpfs: Path):
+    """Near the end of a disk a flush that takes its time is waited for, and refuses nothing."""
+    settings = {**SETTINGS, "stm_capacity": 30, "im_capacity": 40, "write_buffer_bytes": 128 * 1024}
+    with MemoryStore(MemoryConfig(path=tmpfs / "db", **settings)) as store:
+        writer = Writer(store)
+        for _ in range(300):
+            assert writer.write() == []
+    room = os.statvfs(tmpfs)
+    assert room.f_bavail > room.f_blocks / 2
+    writer.require_kept(tmpfs / "db", settings)
+
+
 @pytest.mark.parametrize("leave_bytes", [0, 40_000, 150_000])
 def test_a_transition_that_finds_no_room_doubles_nothing(disk: SmallDisk, leave_bytes: int):
     """Wherever a transition in parts meets the full disk, each memory is in one tier."""
@@ -160,6 +172,7 @@ def test_a_snapshot_that_finds_no_room_costs_nothing(
     """Without room for it there is no snapshot, while and after storing; the store is as it was."""
     monkeypatch.setattr(snapshots, "_LEAST_MEMORIES", 100)
     monkeypatch.setattr(snapshots, "_LEAST_CHANGES", 100)
+    disk.make_room()  # until it is filled: files that are done with may stay a while
     folder = disk.path / "db"
     with MemoryStore(MemoryConfig(path=folder, **SETTINGS)) as store:
         writer = Writer(store)
