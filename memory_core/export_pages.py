@@ -6,14 +6,13 @@ when the default encoder makes the same one of the state: then it follows from t
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Sequence
 
 import numpy as np
 
 from memory_core.errors import BadInputError
 from memory_core.memories import AgentMemories, LowerTier
-from memory_core.operations import TIERS, Agents, Export
+from memory_core.operations import Agents, Export
 from memory_core.queries import tiers_of
 from memory_core.reading import Applied, Place, Reader, memory_of
 from memory_core.record import Parts
@@ -41,18 +40,8 @@ class ExportPages:
 
     def agents(self, operation: Agents) -> Listed:
         """Agents by id, with how much there is of each."""
-        agents, after = self._tables.agents, operation.after
-        later = (one for one in agents if after is None or one > after)
-        return Listed(
-            [
-                AgentSize(
-                    agent_id,
-                    sum(agents[agent_id].held(tier) for tier in range(len(TIERS))),
-                    sum(agents[agent_id].held_bytes(tier) for tier in range(len(TIERS))),
-                )
-                for agent_id in heapq.nsmallest(operation.limit, later)
-            ]
-        )
+        ids = self._tables.ids.page(operation.limit, after=operation.after, prefix=operation.prefix)
+        return Listed([_size(agent_id, self._tables.agents[agent_id]) for agent_id in ids])
 
     def page(self, operation: Export, applied: Applied) -> Exported:
         """The next memories of an agent, in the order of storing. Raises CorruptionError."""
@@ -107,6 +96,13 @@ class ExportPages:
             if difference <= _ROUNDING:
                 vectors[at] = None
         return vectors
+
+
+def _size(agent_id: str, memories: AgentMemories) -> AgentSize:
+    held = held_bytes = 0
+    for _, table in tiers_of(memories, "all"):
+        held, held_bytes = held + table.held, held_bytes + table.size_bytes
+    return AgentSize(agent_id, held, held_bytes)
 
 
 def _next(memories: AgentMemories, operation: Export) -> tuple[list[_Found], int]:

@@ -14,6 +14,7 @@ from memory_core.errors import MemoryCoreError
 from memory_core.field_checks import check_id
 from memory_core.hooks import Hooks, MemoryHook
 from memory_core.operations import (
+    Agents,
     Delete,
     Describe,
     Inspect,
@@ -24,10 +25,12 @@ from memory_core.operations import (
     Transition,
 )
 from memory_core.results import (
+    AgentSize,
     Counts,
     Deleted,
     Described,
     Failure,
+    Listed,
     Maintained,
     Moved,
     Record,
@@ -155,6 +158,21 @@ class MemoryFace(RetrievalFace):
         """Whether the agent has ever stored anything that is still here."""
         check_id("agent_id", agent_id)
         return self._describe(agent_id).agents > 0
+
+    def list_agents(
+        self, *, prefix: str | None = None, after: str | None = None, limit: int = 1_000
+    ) -> list[AgentSize]:
+        """Agents that have memories, by agent id, with how many and how large these are.
+
+        Args:
+            prefix: only those whose ids begin with it.
+            after: only those whose ids come after it: the last of the page before.
+            limit: how many at most, up to 100,000.
+        """
+        listed = self._one(Agents(after, limit, prefix))
+        if not isinstance(listed, Listed):
+            raise MemoryCoreError(f"a list of agents gave {listed!r}")
+        return listed.agents
 
     def count_memories(self, agent_id: str | None = None) -> Counts:
         """Memories by tier, of one agent or of all."""

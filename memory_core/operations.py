@@ -37,6 +37,7 @@ __all__ = [
     "Search",
     "Store",
     "Transition",
+    "vector_bytes",
 ]
 
 TIERS = ("stm", "im", "ltm")
@@ -79,7 +80,7 @@ class Store(msgspec.Struct, tag=0, array_like=True, gc=False):
             state_id,
             pack_state(state_data),
             importance,
-            _vector_bytes("vector", vector),
+            vector_bytes("vector", vector),
             kind,
             step,
             None if metadata is None else pack_state(metadata, "metadata"),
@@ -128,7 +129,7 @@ class Search(msgspec.Struct, tag=2, array_like=True, gc=False):
     ) -> Search:
         """A search by a plain mapping or a vector of shape (dim,). Raises BadInputError."""
         payload = None if query_state is None else pack_state(query_state, "query_state")
-        return cls(agent_id, payload, _vector_bytes("vector", vector), k, tier, min_score, filter)
+        return cls(agent_id, payload, vector_bytes("vector", vector), k, tier, min_score, filter)
 
 
 class RetrieveMany(msgspec.Struct, tag=5, array_like=True, gc=False):
@@ -197,12 +198,16 @@ class Restore(msgspec.Struct, tag=8, array_like=True, gc=False):
 
 
 class Agents(msgspec.Struct, tag=9, array_like=True, gc=False):
-    """List the agents that have memories, by agent id: the first ``limit`` after ``after``."""
+    """List the agents that have memories, by agent id: the first ``limit`` after ``after``.
+
+    With a ``prefix``, those whose ids begin with it.
+    """
 
     # of all agents, so a client asks every shard
     agent_id: ClassVar[None] = None
     after: str | None = None
     limit: int = 1_000
+    prefix: str | None = None
 
 
 class Export(msgspec.Struct, tag=10, array_like=True, gc=False):
@@ -252,7 +257,8 @@ Operation = (
 )
 
 
-def _vector_bytes(field: str, vector: npt.ArrayLike | None) -> bytes | None:
+def vector_bytes(field: str, vector: npt.ArrayLike | None) -> bytes | None:
+    """A vector of shape (dim,) as an operation has it. Raises BadInputError of that field."""
     if vector is None:
         return None
     try:

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 import ray
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import ActorUnschedulableError, RayActorError, RayError, RayTaskError
 from ray.util import list_named_actors
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -127,6 +127,12 @@ def answered(call: Any, shard: int, timeout_s: float = _ANSWER_TIMEOUT_S) -> Sha
         packed = ray.get(call, timeout=timeout_s)
     except RayTaskError as error:
         raise own_error(error, shard) from None
+    except ActorUnschedulableError:
+        # Ray shows a node that died as alive for some seconds
+        raise UnavailableError(
+            f"shard {shard} did not start: its node has left the cluster; start again, and it is "
+            "placed on a node that is there"
+        ) from None
     except RayActorError as error:
         raise UnavailableError(f"shard {shard} does not run: {_said(error)}") from None
     except RayError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from memory_core.agent_ids import AgentIds
 from memory_core.memories import AgentMemories, IndexSettings, LowerMemories
 from memory_core.operations import TIERS
 from memory_core.results import Counts
@@ -15,6 +16,7 @@ class Tables:
     def __init__(self, settings: IndexSettings) -> None:
         self.settings = settings
         self.agents: dict[str, AgentMemories] = {}
+        self.ids = AgentIds(self.agents)
         self.sequence = 0
         # whether any agent may have a lower tier
         self.have_lower = False
@@ -26,6 +28,7 @@ class Tables:
         memories = self.agents.get(agent_id)
         if memories is None:
             memories = self.agents[agent_id] = AgentMemories(agent_id, self.settings)
+            self.ids.note(agent_id)
         return memories
 
     def make_lower(self, memories: AgentMemories) -> LowerMemories:

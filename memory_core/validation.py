@@ -194,6 +194,8 @@ def _check_restore(operation: Restore) -> None:
 def _check_agents(operation: Agents) -> None:
     if operation.after is not None:
         check_id("after", operation.after)
+    if operation.prefix is not None:
+        check_id("prefix", operation.prefix)
     check_page(operation.limit)
 
 

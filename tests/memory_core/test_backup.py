@@ -185,6 +185,7 @@ def test_an_open_database_is_not_restored_from(tmp_path: Path):
         restore(tmp_path / "db", tmp_path / "restored")
 
 
+@pytest.mark.slow
 @pytest.mark.fault
 def test_a_killed_backup_leaves_no_folder_that_opens(tmp_path: Path):
     """Killed at any point of backups, what has a backup's name is whole, and so is the store."""

@@ -18,7 +18,7 @@ from memory_core.ray_memory import RayMemory
 from tests.memory_core.backed_up import SETTINGS, restored_contents
 
 ray = pytest.importorskip("ray")
-pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.usefixtures("local_ray")]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.usefixtures("ray_here")]
 
 WAIT_S = 60.0
 

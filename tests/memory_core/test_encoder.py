@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import os
@@ -292,6 +293,7 @@ def held_bytes(use: Callable[[StateEncoder], object]) -> int:
     tracemalloc.start()
     try:
         use(encoder)
+        gc.collect()  # another test may have had the collector freeze, or wait for more
         return tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
@@ -310,6 +312,7 @@ HOSTILE: dict[str, Callable[[int], dict[str, Any]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", HOSTILE)
 def test_what_it_remembers_is_bounded(monkeypatch: pytest.MonkeyPatch, how: str):
     """States that are never alike cost time and not memory, however many there are."""
@@ -322,6 +325,7 @@ def test_what_it_remembers_is_bounded(monkeypatch: pytest.MonkeyPatch, how: str)
     assert held_bytes(use) < 12_000_000
 
 
+@pytest.mark.slow
 def test_a_batch_and_a_state_of_very_many_leaves_are_bounded_too(monkeypatch: pytest.MonkeyPatch):
     """The bound holds within a batch; of a huge state only the first leaves are taken."""
     monkeypatch.setattr("memory_core.paths._MAX_KNOWN", 2_000)

@@ -146,6 +146,7 @@ memories = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=settings().max_examples // 2)
 @given(
     batches=st.lists(st.lists(memories, max_size=6), max_size=4),
@@ -456,6 +457,8 @@ def test_agents_are_listed_over_all_shards_in_order(make: Callable[..., MemorySt
             result = await client.call(Agents(found[-1].agent_id if found else None, 7))
             assert isinstance(result, Listed)
             if not result.agents:
+                begun = await client.call(Agents(None, 20, "agent_4"))
+                assert begun == Listed([one for one in found if one.agent_id[:7] == "agent_4"])
                 return found
             assert len(result.agents) <= 7
             found += result.agents
@@ -463,6 +466,19 @@ def test_agents_are_listed_over_all_shards_in_order(make: Callable[..., MemorySt
     found = asyncio.run(listed())
     transport.close()
     assert found == [AgentSize(name, 1, len(pack_state({"x": 1}))) for name in names]
+
+
+def test_the_face_lists_agents():
+    """`list_agents` gives a page of those whose ids begin with a prefix, and their sizes."""
+    with AgentMemorySystem() as memory:
+        for name in ["b", "ab", "a", "ac", "\u00e4"]:
+            memory.store_agent_state(agent_id=name, state_id="s", state_data={"x": 1})
+        assert [one.agent_id for one in memory.list_agents()] == ["a", "ab", "ac", "b", "\u00e4"]
+        size = len(pack_state({"x": 1}))
+        assert memory.list_agents(prefix="a", after="a", limit=1) == [AgentSize("ab", 1, size)]
+        assert memory.list_agents(prefix="c") == []
+        with pytest.raises(BadInputError, match=r"^prefix: is empty"):
+            memory.list_agents(prefix="")
 
 
 def test_the_face_exports_and_imports(tmp_path: Path):
@@ -488,7 +504,7 @@ def test_the_package_is_imported_without_pyarrow():
 
 @pytest.mark.cluster
 @pytest.mark.slow
-def test_memories_travel_between_a_process_and_shards_on_ray(tmp_path: Path, local_ray: None):
+def test_memories_travel_between_a_process_and_shards_on_ray(tmp_path: Path, ray_here: object):
     """A file of a memory in process goes into shards, and one of theirs is the same."""
     with AgentMemorySystem(MemoryConfig(dimension=DIMENSION)) as local:
         for number in range(30):

@@ -141,6 +141,7 @@ def audit(folder: Path, acknowledged: dict[tuple[str, str], int]) -> list[str]:
     return wrong
 
 
+@pytest.mark.slow
 def test_what_was_acknowledged_is_there_after_each_kill(tmp_path: Path):
     """Killed again and again while it stores and moves, a store loses and doubles nothing."""
     folder = tmp_path / "db"

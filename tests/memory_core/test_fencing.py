@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.cluster,
     pytest.mark.slow,
     pytest.mark.fault,
-    pytest.mark.usefixtures("local_ray"),
+    pytest.mark.usefixtures("ray_here"),
     pytest.mark.timeout(300),
 ]
 

@@ -311,6 +311,7 @@ def transport(tmp_path: Path) -> Iterator[tuple[LocalTransport, list[MemoryStore
     transport.close()
 
 
+@pytest.mark.slow
 def test_agents_of_many_clients_read_their_own_writes(
     transport: tuple[LocalTransport, list[MemoryStore]], seed: int
 ):

@@ -294,6 +294,7 @@ def test_without_its_list_of_files_a_database_loses_nothing(
     assert len(repaired(folder)) == EACH * len(AGENTS)
 
 
+@pytest.mark.slow
 def test_a_list_of_files_that_ends_between_two_records_is_named(closed: Path, tmp_path: Path):
     """RocksDB takes it for a whole one; but a table has writes that nothing else knows of."""
     [manifest] = closed.glob("MANIFEST-*")
@@ -388,6 +389,7 @@ def test_around_damaged_blocks_everything_is_read(tmp_path: Path):
         assert not isinstance(result, Record) or result.state == one
 
 
+@pytest.mark.slow
 def test_any_flipped_bit_in_a_table_or_log_is_repaired(makings: dict[str, Path], tmp_path: Path):
     """Wherever a bit is flipped, a repair is whole, with at most a block or a batch lost."""
     chance = random.Random(11)

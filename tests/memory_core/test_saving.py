@@ -276,6 +276,7 @@ def test_what_was_deleted_is_not_brought_back_unsaid(
         assert (back, outcome.from_beneath) == ([], 0)
 
 
+@pytest.mark.slow
 def test_any_flipped_bit_hides_no_deletion(forgotten: Path, tmp_path: Path):
     """Wherever a bit of a table is flipped, what comes back is counted and nothing is lost."""
     chance = random.Random(3)

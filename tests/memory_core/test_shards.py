@@ -32,6 +32,8 @@ from memory_core import (
     UnavailableError,
 )
 from memory_core.client import MemoryClient
+from memory_core.langchain_store import LangChainStore
+from memory_core.langgraph_store import LangGraphStore
 from memory_core.placement import (
     RayTransport,
     ShardInfo,
@@ -41,9 +43,13 @@ from memory_core.placement import (
     start_shards,
 )
 from memory_core.ray_memory import RayMemory
+from memory_core.shard import ShardActor
+from memory_core.shard_calls import answered, pinned_to
+from tests.memory_core.embedding import DIMENSION, embed
+from tests.memory_core.killed_face import ByDigest
 
 ray = pytest.importorskip("ray")
-pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.usefixtures("local_ray")]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.usefixtures("ray_here")]
 
 WAIT_S = 60.0
 
@@ -122,6 +128,8 @@ def test_a_second_driver_finds_a_memory_by_its_name(start: Callable[..., Shards]
             capture_output=True,
             text=True,
             timeout=WAIT_S,
+            # a Ray that `ray.init` starts asks for the token of this machine
+            env={**os.environ, "RAY_AUTH_MODE": "token"},
         )
         assert done.returncode == 0, done.stderr
         assert '"found": {"number": 7}' in done.stdout
@@ -343,3 +351,33 @@ def test_a_limit_too_small_is_refused_when_shards_start(start: Callable[..., Sha
     """Whoever starts them is told the field and the least that works."""
     with pytest.raises(BadInputError, match="memory_limit_bytes: must be at least"):
         start("tiny", 1, memory_limit_bytes=1_000)
+
+
+def test_faces_of_other_libraries_work_over_shards(start: Callable[..., Shards]):
+    """LangGraph's and LangChain's faces give over Ray what they give in process."""
+    start("faces", dimension=DIMENSION)
+    index: Any = {"dims": DIMENSION, "embed": embed, "fields": ["text", "tags[*]"]}
+    with RayMemory("faces") as memory:
+        store = LangGraphStore(memory, index=index)
+        for number in range(8):
+            value = {"text": f"text {number}", "tags": [f"tag {number}", "tag"], "n": number}
+            store.put(("users", f"user_{number}"), "key", value)
+        store.delete(("users", "user_3"), "key")
+        [found] = store.search(("users",), query="tag 7", limit=1)
+        assert (found.namespace, found.score) == (("users", "user_7"), pytest.approx(1.0, abs=1e-5))
+        assert len(store.list_namespaces(prefix=("users",))) == 7
+        last = store.search((), filter={"n": {"$gt": 4}})
+        assert {item.value["n"] for item in last} == {5, 6, 7}
+        assert asyncio.run(store.aget(("users", "user_3"), "key")) is None
+        documents = LangChainStore(memory, ByDigest())
+        documents.add_texts(["pizza", "tea"], ids=["1", "2"])
+        assert [one.id for one in documents.similarity_search("tea", k=1)] == ["2"]
+
+
+def test_a_shard_whose_node_has_left_says_so_and_what_helps():
+    """Ray shows a node that died as alive for seconds; a shard that was placed on it starts not."""
+    gone = "0" * 55 + "1"
+    shard = ray.remote(ShardActor).options(num_cpus=0, scheduling_strategy=pinned_to(gone))
+    actor = shard.remote("gone", 0, 1, MemoryConfig())
+    with pytest.raises(UnavailableError, match="shard 0 did not start: its node"):
+        answered(actor.info.remote(), 0)
