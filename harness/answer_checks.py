@@ -18,14 +18,15 @@ end of the run (`harness.audit`). States are remembered by their hash, 64 bits.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from harness.targets.base import Session
+from harness.targets.base import Scalar
+from harness.targets.driven import Session
 from memory_core.client import Answer
 from memory_core.errors import BadInputError
-from memory_core.operations import Retrieve, Search, Store
+from memory_core.operations import Delete, Retrieve, Search, Store
 from memory_core.results import Done, Failure, Hits, Missing, Record, Result
 
 __all__ = ["EXAMPLES_MAX", "AgentHistory", "AnswerCounts", "CheckedSession", "own_prefixes"]
@@ -198,8 +199,10 @@ class CheckedSession:
         """Batches that were sent again so far."""
         return self._session.retries
 
-    async def submit(self, operation: Store | Retrieve | Search) -> Answer:
+    async def submit(self, operation: Store | Retrieve | Search | Delete) -> Answer:
         """Send an operation, and check its answer. Raises BadInputError when it is awaited."""
+        if isinstance(operation, Delete):
+            raise BadInputError("batch", "holds a Delete, which no history of answers has")
         history = self._histories[operation.agent_id]
         try:
             answer = await self._session.submit(operation)
@@ -210,6 +213,14 @@ class CheckedSession:
             raise
         history.answered(operation, answer.result)
         return answer
+
+    async def flush(self) -> None:
+        """See `harness.targets.driven.Session`."""
+        await self._session.flush()
+
+    async def statistics(self) -> Mapping[str, Scalar]:
+        """See `harness.targets.driven.Session`."""
+        return await self._session.statistics()
 
     async def close(self) -> None:
         """Close the session."""

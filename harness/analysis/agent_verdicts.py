@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any
 
 from harness.analysis.verdicts import VERDICTS, Verdict
 
-__all__ = ["FEWEST_REPEATS", "agent_verdicts"]
+__all__ = ["FEWEST_REPEATS", "agent_verdicts", "busy_with_others"]
 
 # With fewer nothing is known of how much a figure differs from repeat to repeat.
 FEWEST_REPEATS = 3
@@ -30,7 +30,7 @@ def agent_verdicts(run: Mapping[str, Any], summary: Mapping[str, Any]) -> list[V
         *_repeats(summary),
         *_unsettled(summary),
         *_load_generator(summary),
-        *_other_programs(summary),
+        *busy_with_others([one for _, figures in _groups(summary) for one in figures["repeats"]]),
         *_threads(summary),
     ]
     if summary["counts"]:
@@ -140,8 +140,8 @@ def _load_generator(summary: Mapping[str, Any]) -> Iterator[Verdict]:
         yield _verdict("load_generator", "warning", sentence)
 
 
-def _other_programs(summary: Mapping[str, Any]) -> Iterator[Verdict]:
-    repeats = [one for _, figures in _groups(summary) for one in figures["repeats"]]
+def busy_with_others(repeats: Sequence[Mapping[str, Any]]) -> Iterator[Verdict]:
+    """Whether other programs took a part of the machine that is worth a word."""
     known = [one for one in repeats if one["other_cores"] is not None and one["cpu_count"]]
     if not known:
         return

@@ -155,6 +155,18 @@ _VOLUME = (
         for tier in ("all", "stm", "im", "ltm")
     ),
 )
+# What a comparison of targets says of each repeat of one.
+_TARGET_COUNT = tuple(
+    one for one in _COUNT if one.path in {"operations_per_second", "max_memory_bytes"}
+)
+_TARGET_VOLUME = (
+    *(
+        one
+        for one in _VOLUME
+        if not one.path.startswith(("cross_tier", "service.cross_tier", "recall"))
+    ),
+    _more("recall", "recall", "ratio", 0.01),
+)
 _COSTS: tuple[tuple[str, str, Unit], ...] = (
     ("cpu_us", "CPU", "us"),
     ("memory_bytes", "memory", "bytes"),
@@ -211,6 +223,7 @@ def sections(summary: Mapping[str, Any]) -> Iterator[Section]:
     if "bench" not in summary:
         yield Section(path=(), title="", figures=_RUN, group="run")
         return
+    yield from _of_targets(summary.get("targets"))
     for name in _ORDER:
         found = summary.get(name)
         if not isinstance(found, Mapping):
@@ -224,6 +237,23 @@ def sections(summary: Mapping[str, Any]) -> Iterator[Section]:
             one = float(number) == 1 and name in {"counts", "threads"}
             shown = f"{float(number):,.10g} {counted.removesuffix('s') if one else counted}"
             yield Section(path=(name, number), title=shown, figures=figures, group=name)
+
+
+def _of_targets(targets: object) -> Iterator[Section]:
+    """The sections of each target of a comparison, by agents and by memories."""
+    for target, one in targets.items() if isinstance(targets, Mapping) else ():
+        for name, counted, figures in (
+            ("counts", "agents", _TARGET_COUNT),
+            ("volumes", "memories", _TARGET_VOLUME),
+        ):
+            found = one.get(name) if isinstance(one, Mapping) else None
+            for number in sorted(filter(_is_number, found or {}), key=float):
+                words = (
+                    counted.removesuffix("s") if (number, counted) == ("1", "agents") else counted
+                )
+                title = f"{target}, {float(number):,.10g} {words}"
+                path = ("targets", str(target), name, number)
+                yield Section(path=path, title=title, figures=figures, group="targets")
 
 
 def _is_number(text: object) -> bool:

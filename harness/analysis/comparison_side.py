@@ -3,7 +3,8 @@
 A side is named by a directory, by several joined with commas, or by a folder that holds them.
 All of a side are of one kind and should be of one plan. What a figure's repeats are depends on
 where it stands: of a run, each directory gives one; of a number of agents in a benchmark, each
-of its steps does; of everything else in a benchmark, each bench directory.
+of its steps does; of a target, what the summary has of each repeat; of everything else in a
+benchmark, each bench directory.
 
 Only files are read, and no path is made from what a file says: a step is looked for by its name
 in the folder of steps.
@@ -43,6 +44,7 @@ _KINDS = {
     "bench-agents": "a benchmark of agents",
     "bench-memory": "a benchmark of memory",
     "bench-resources": "a benchmark of resources",
+    "bench-targets": "a comparison of targets",
     "bench-all": "all three benchmarks",
     "capacity": "a search for the capacity",
 }
@@ -154,19 +156,21 @@ class Side:
         stated = figure_value(whole, path)
         if section.group == "run":
             return [stated]
+        if section.group == "targets":
+            repeats = whole.get("repeats")
+            known = [one for one in repeats or [] if isinstance(one, Mapping)]
+            return [figure_value(one, path) for one in known] or [stated]
         names = member.steps(section)
         if section.group not in {"counts", "threads"}:
             if stated is not None or not names:
                 return [stated]
             return [figure_value(member.step_summary(name), path) for name in names]
         entries = _by_step(whole.get("repeats"))
-        repeats = []
+        values = []
         for name in names:
             own = figure_value(entries.get(name, {}), path)
-            repeats.append(
-                own if own is not None else figure_value(member.step_summary(name), path)
-            )
-        return repeats if any(value is not None for value in repeats) else [stated]
+            values.append(own if own is not None else figure_value(member.step_summary(name), path))
+        return values if any(value is not None for value in values) else [stated]
 
     def blocks(self, section: Section, path: str) -> tuple[TimeBlocks | None, str]:
         """Give the runs that a figure is of in blocks of time, and its name in these.

@@ -1,6 +1,7 @@
 """Which resource is nearest to its limit: how much of each that has one was in use.
 
-A process runs Python, so its limit is one core. An agent issues one operation at a time, so its
+A process runs Python, so its limit is one core; one that uses more has threads that do not, and no
+such limit (stores of others, and their servers). An agent issues one operation at a time, so its
 limit is to have one under way always. How much a disk or a network carries is not known, so they
 are not in the list; when one of them does limit a run, `harness.analysis.limits` says so.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
+from harness.analysis.limits import ONE_THREAD_CORES
 from harness.analysis.operation_times import OperationTimes
 from harness.analysis.resources import NODE
 
@@ -41,7 +43,7 @@ def resource_uses(summary: Mapping[str, Any], times: OperationTimes) -> list[Res
     resources = summary["resources"]
     node = resources[NODE]
     found = {
-        words: _hundredth(resources[role]["process_cpu_percent_max"])
+        words: _of_one_core(resources[role]["process_cpu_percent_max"])
         for role, words in _PROCESSES.items()
     }
     found[MACHINE_CPU] = _hundredth(node["cpu_percent_busiest"])
@@ -69,6 +71,12 @@ def nearest_sentence(uses: list[ResourceUse], rate_ops_s: float | None) -> str:
     first = f"{uses[0]['resource']}, {uses[0]['used_ratio']:.0%} used"
     then = f"; next {uses[1]['resource']}, {uses[1]['used_ratio']:.0%}" if uses[1:] else ""
     return f"Nearest to its limit{at} is {first}{then}."
+
+
+def _of_one_core(percent: float | None) -> float | None:
+    """What of one core a process used; None of one that used more."""
+    cores = _hundredth(percent)
+    return None if cores is None or cores > ONE_THREAD_CORES else cores
 
 
 def _hundredth(percent: float | None) -> float | None:

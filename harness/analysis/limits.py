@@ -23,10 +23,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import sqrt
 
-__all__ = ["MACHINE_BUSY_RATIO", "SATURATED_CORES", "Limit", "Utilisation", "what_limited"]
+__all__ = [
+    "MACHINE_BUSY_RATIO",
+    "ONE_THREAD_CORES",
+    "SATURATED_CORES",
+    "Limit",
+    "Utilisation",
+    "what_limited",
+]
 
 SATURATED_CORES = 0.85
 IDLE_CORES = 0.5
+# What uses more has several threads, which our processes and some servers have not.
+ONE_THREAD_CORES = 1.05
 MACHINE_BUSY_RATIO = 0.9
 # An arrival process of n operations strays by about sqrt(n); three of that is no shortfall.
 RATE_SHORTFALL_RATIO = 0.05
@@ -61,8 +70,9 @@ class Utilisation:
         refused_ratio: operations that failed as overloaded.
         memory_limit_bytes: what a shard may hold; None is no bound.
         memory_left_ratio: the least of a machine's memory that was free.
-        fsync: acknowledged once on disk.
+        fsync: it is our store, which acknowledges once on disk.
         in_process: the store runs inside the cohorts' processes.
+        other_server: it is another store's processes that have the role of shards.
     """
 
     operations: int
@@ -88,6 +98,7 @@ class Utilisation:
     memory_left_ratio: float | None = None
     fsync: bool = True
     in_process: bool = False
+    other_server: bool = False
 
 
 @dataclass(frozen=True)
@@ -176,6 +187,8 @@ def _saturated_process(used: Utilisation) -> Limit | None:
             )
         if not _saturated(used.shard_cores):
             return _generator_limit(used)
+    if used.other_server:
+        return _saturated_server(used)
     if _saturated(used.shard_cores):
         return Limit(
             "shard",
@@ -187,6 +200,17 @@ def _saturated_process(used: Utilisation) -> Limit | None:
     if _saturated(ray):
         return Limit("ray", f"Ray's own processes limited the run: one used {ray:.2f} of a core.")
     return None
+
+
+def _saturated_server(used: Utilisation) -> Limit | None:
+    """Of a server of many threads, a core and more that is busy is no bound."""
+    if not _saturated(used.shard_cores) or (used.shard_cores or 0.0) > ONE_THREAD_CORES:
+        return None
+    return Limit(
+        "store",
+        f"The store's server limited the run: its busiest process used {used.shard_cores:.2f} of a "
+        f"core, all that one thread can, a load generator process {used.cohort_cores or 0.0:.2f}.",
+    )
 
 
 def _think_time(used: Utilisation) -> Limit | None:
@@ -211,7 +235,8 @@ def _waiting(used: Utilisation) -> Limit | None:
     computing = (used.cohort_cores if used.in_process else used.shard_cores) or 0.0
     if taken_up >= TAKEN_UP_RATIO and computing < COMPUTING_RATIO * taken_up:
         what = "The disk (fsync) limited the run" if used.fsync else "The store limited the run"
-        who = "a store in its agents' process" if used.in_process else "the busiest shard"
+        who = "the store's server" if used.other_server else "the busiest shard"
+        who = "a store in its agents' process" if used.in_process else who
         return Limit(
             "disk" if used.fsync else "store",
             f"{what}: {who} had a batch under way for {taken_up:.0%} of the time "

@@ -23,18 +23,23 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.analysis.degradation import fit_degradation
-from harness.analysis.latency import latency_figures
 from harness.analysis.memory_verdicts import memory_verdicts
+from harness.analysis.probed_volume import (
+    PROBED,
+    TIERS_PROBED,
+    ProbedRows,
+    memory_usage_bytes,
+    no_probes,
+    probe_latency,
+    read_probes,
+)
 from harness.benchmarks.bench_directory import BenchReader, open_bench
-from harness.rundir_reader import RunReader
-from harness.schema import OPERATIONS, SCHEMA_VERSION, SUCCESSES
+from harness.schema import SCHEMA_VERSION
 
-__all__ = ["BLOCKS", "PROBED", "memory_template", "memory_usage_bytes", "summarise_memory_scaling"]
+__all__ = ["BLOCKS", "memory_template", "summarise_memory_scaling"]
 
-PROBED = ("store", "retrieve", "search", "cross_tier")
 BLOCKS = 5
 _FEWEST_IN_BLOCK = 5
-_TIERS = ("all", "stm", "im", "ltm")
 # What a volume that was not measured has no names of.
 _UNKNOWN_CHECKS = {
     "load": dict.fromkeys(("memories", "duration_s", "stored", "unstored", "failed")),
@@ -45,19 +50,6 @@ _UNKNOWN_EXPONENT = {"exponent": dict.fromkeys(("estimate", "low", "high"))}
 
 Times = npt.NDArray[np.int64]
 Figures = dict[str, Any]
-
-
-class _Rows:
-    """Response and service times of one kind of operation, in the order of issue."""
-
-    def __init__(self) -> None:
-        self.response: list[Times] = []
-        self.service: list[Times] = []
-        self.failed = 0
-
-    def times(self, name: str) -> Times:
-        parts: list[Times] = getattr(self, name)
-        return np.concatenate(parts) if parts else np.empty(0, np.int64)
 
 
 def summarise_memory_scaling(path: Path) -> Figures:
@@ -81,7 +73,7 @@ def summarise_memory_scaling(path: Path) -> Figures:
                 "disk_usage_bytes": found.get("disk_usage_bytes"),
             }
             continue
-        rows = _read(step, found)
+        rows = read_probes(step, found)
         used = memory_usage_bytes(step)
         volumes[str(found["memories"])] = _volume(used, found, rows, f"steps/{name}")
         for operation in PROBED:
@@ -104,112 +96,35 @@ def summarise_memory_scaling(path: Path) -> Figures:
 
 def memory_template(volumes: Iterable[int]) -> Figures:
     """Give a summary with every path that one of these volumes has, and no figure."""
-    figures = _volume(None, {}, _no_rows(), "") | {"memory_bytes_per_memory": None}
+    figures = _volume(None, {}, no_probes(), "") | {"memory_bytes_per_memory": None}
     unknown = {**fit_degradation([], []).summary(), "points": []} | _UNKNOWN_EXPONENT
     return {
         "duration_s": None,
         "baseline": {"memory_usage_bytes": None, "disk_usage_bytes": None},
         "volumes": {
-            str(volume): figures | {"tiers": dict.fromkeys(_TIERS[1:])} | _UNKNOWN_CHECKS
+            str(volume): figures | {"tiers": dict.fromkeys(TIERS_PROBED[1:])} | _UNKNOWN_CHECKS
             for volume in volumes
         },
         "degradation": dict.fromkeys(PROBED, unknown),
     }
 
 
-def memory_usage_bytes(step: RunReader) -> int | None:
-    """Own memory of the store's processes while it was probed; None when it was not sampled."""
-    table = step.processes()
-    found = step.run.get("volume")
-    role = found.get("store_role", "shard") if isinstance(found, Mapping) else "shard"
-    begin_ns, end_ns = _probed(step)
-    wall_ns = table["wall_ns"].to_numpy()
-    of_role = np.asarray(table["role"].to_pylist(), dtype=object) == role
-    inside = of_role & (wall_ns >= begin_ns) & (wall_ns <= end_ns)
-    if not inside.any():  # too short for a sample: those until then will do
-        inside = of_role & (wall_ns <= end_ns)
-    nodes = np.asarray(table["node_id"].to_pylist(), dtype=object)
-    pids = table["pid"].to_numpy()
-    total = 0.0
-    processes = {(nodes[at], pids[at]) for at in np.flatnonzero(inside).tolist()}
-    for node, pid in processes:
-        mine = of_role & (nodes == node) & (pids == pid)
-        total += _held(table, mine & inside, mine)
-    return round(total) if processes else None
-
-
-def _held(table: Any, inside: npt.NDArray[np.bool_], whole: npt.NDArray[np.bool_]) -> float:
-    """The median of a process's own memory; USS is read so seldom that any will do at need."""
-    uss = table["uss_bytes"].to_numpy().astype(np.float64)
-    for chosen in (inside, whole):
-        known = uss[chosen][np.isfinite(uss[chosen])]
-        if known.size:
-            return float(np.median(known))
-    return float(np.median(table["rss_bytes"].to_numpy()[inside]))
-
-
-def _probed(step: RunReader) -> tuple[int, int]:
-    """From when to when the last phase of measuring went on, on the wall clock."""
-    begin_ns, end_ns = 0, 2**63 - 1
-    for event in step.events():
-        wall_ns = event.get("wall_ns")
-        if event.get("kind") != "phase" or not isinstance(wall_ns, int):
-            continue
-        if event.get("phase") == "measuring":
-            begin_ns, end_ns = wall_ns, 2**63 - 1
-        elif begin_ns and end_ns == 2**63 - 1:
-            end_ns = wall_ns
-    return begin_ns, end_ns
-
-
-def _read(step: RunReader, found: Mapping[str, Any]) -> dict[str, _Rows]:
-    """The step's rows by what was probed; cross-tier searches also by tier (``cross_tier.im``)."""
-    numbers = found.get("cross_tier")
-    tiers = {number: tier for tier, number in numbers.items()} if numbers else {}
-    rows = _no_rows()
-    columns = ("op", "scheduled_ns", "finished_ns", "service_ns", "outcome")
-    for metadata, table in step.operation_batches(columns):
-        response = table["finished_ns"].to_numpy() - table["scheduled_ns"].to_numpy()
-        service = table["service_ns"].to_numpy()
-        operations = np.asarray(table["op"].to_pylist(), dtype=object)
-        failed = np.array([one not in SUCCESSES for one in table["outcome"].to_pylist()], bool)
-        tier = tiers.get(metadata.cohort)
-        if tier is not None:
-            _add(rows["cross_tier"], response, service, failed)
-            _add(rows[f"cross_tier.{tier}"], response, service, failed)
-            continue
-        for name in OPERATIONS:
-            mine = operations == name
-            _add(rows[name], response[mine], service[mine], failed[mine])
-    return rows
-
-
-def _no_rows() -> dict[str, _Rows]:
-    return {name: _Rows() for name in (*PROBED, *(f"cross_tier.{tier}" for tier in _TIERS))}
-
-
-def _add(rows: _Rows, response: Times, service: Times, failed: npt.NDArray[np.bool_]) -> None:
-    rows.response.append(response)
-    rows.service.append(service)
-    rows.failed += int(failed.sum())
-
-
 def _volume(
-    used_bytes: int | None, found: Mapping[str, Any], rows: Mapping[str, _Rows], place: str
+    used_bytes: int | None, found: Mapping[str, Any], rows: Mapping[str, ProbedRows], place: str
 ) -> Figures:
     load = found.get("load") or {}
     stored, duration_s = load.get("stored") or 0, load.get("duration_s") or 0.0
     audit = found.get("audit") or {}
     figures: Figures = {
-        f"{name}_latency_ms": _latency(rows[name].times("response")) for name in PROBED
+        f"{name}_latency_ms": probe_latency(rows[name].times("response")) for name in PROBED
     }
-    figures["service"] = {name: _latency(rows[name].times("service")) for name in PROBED}
+    figures["service"] = {name: probe_latency(rows[name].times("service")) for name in PROBED}
     figures["cross_tier_by_tier"] = {
         tier: {
-            "response": _latency(rows[f"cross_tier.{tier}"].times("response")),
-            "service": _latency(rows[f"cross_tier.{tier}"].times("service")),
+            "response": probe_latency(rows[f"cross_tier.{tier}"].times("response")),
+            "service": probe_latency(rows[f"cross_tier.{tier}"].times("service")),
         }
-        for tier in _TIERS
+        for tier in TIERS_PROBED
     }
     figures |= {
         "memory_usage_bytes": used_bytes,
@@ -224,7 +139,7 @@ def _volume(
         "searched": found.get("searched"),
         "audit": {name: audit.get(name) for name in ("missing", "strangers")},
         "recall": {
-            **{tier: (audit.get("recall") or {}).get(tier) for tier in _TIERS},
+            **{tier: (audit.get("recall") or {}).get(tier) for tier in TIERS_PROBED},
             "k": _k(found),
             "queries": audit.get("queries", 0),
         },
@@ -237,14 +152,6 @@ def _volume(
 def _k(found: Mapping[str, Any]) -> int | None:
     k = found.get("k")
     return k if isinstance(k, int) else None
-
-
-def _latency(times_ns: Times) -> Figures:
-    """Figures in milliseconds, by the names that this benchmark has for them."""
-    figures = latency_figures(times_ns)
-    names = {"avg": "mean_ms", "min": "min_ms", "max": "max_ms"}
-    names |= {name: f"{name}_ms" for name in ("p50", "p90", "p95", "p99", "p999")}
-    return {**{name: figures[key] for name, key in names.items()}, "count": figures["count"]}
 
 
 def _per_memory(figures: Figures, baseline: Figures) -> float | None:

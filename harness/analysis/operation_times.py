@@ -22,6 +22,7 @@ import pyarrow as pa
 from harness.analysis.elapsed import Elapsed
 from harness.rundir_reader import FileMetadata, RunReader
 from harness.schema import OUTCOMES, PHASES, SUCCESSES
+from harness.time_line import measuring_began_ns
 
 __all__ = ["COLUMNS", "OperationTimes", "read_operation_times"]
 
@@ -100,7 +101,7 @@ def read_operation_times(reader: RunReader) -> OperationTimes:
     if not starts_ns or not found["finished_ns"].size:
         return OperationTimes(begin_ns=0, end_ns=0, duration_s=0.0, starts_ns=starts_ns, **found)
     warmup_s, planned_s = _planned_s(reader)
-    begin_ns = min(starts_ns.values()) + round(warmup_s * 1e9)
+    begin_ns = measuring_began_ns(reader.run, starts_ns)
     return OperationTimes(
         begin_ns=begin_ns,
         end_ns=max(int(found["finished_ns"].max()), begin_ns + round(planned_s * 1e9)),

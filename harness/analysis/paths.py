@@ -6,13 +6,13 @@ that is no key at the top is looked up in ``all``: ``p99_ms`` is ``all.p99_ms``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
 from harness.errors import UsageError
 
-__all__ = ["summary_path", "summary_paths", "summary_value"]
+__all__ = ["known_figures", "summary_path", "summary_paths", "summary_value"]
 
 _NEAR_MAX = 3
 
@@ -34,6 +34,19 @@ def summary_path(summary: Mapping[str, Any], path: str) -> str:
         UsageError: as for `summary_value`.
     """
     return _found(dict(_figures(summary, "")), path)
+
+
+def known_figures(
+    summary: Mapping[str, Any], paths: Iterable[str]
+) -> dict[str, int | float | None]:
+    """Give the figures at those of the paths that the summary has, by the path as it was given."""
+    known = dict(_figures(summary, ""))
+    return {
+        path: known[candidate]
+        for path in paths
+        for candidate in (f"all.{path}", path)
+        if candidate in known
+    }
 
 
 def _found(known: Mapping[str, Any], path: str) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from harness.analysis.driven_store import DrivenStore, driven_store
 from harness.analysis.leaks import LeakFinding, leak_verdict
 from harness.analysis.losses import losses_of
 from harness.analysis.own_memory import own_bytes
@@ -40,8 +41,6 @@ class ProcessLeak(LeakFinding):
 _COLUMNS = ("phase", "cohort", "op", "shard", "started_ns", "finished_ns", "outcome")
 _STORING = {False: "shard", True: "cohort"}
 _ALONE = frozenset({"control", "driver", "raylet", "gcs", "sampler"})
-_NO_STORE = "noop"
-_IN_PROCESS = "embedded"
 _BIN_NS = 1_000_000_000
 _BINS_MAX = 7 * 86_400
 
@@ -57,10 +56,16 @@ _GENERATED_STATE_BYTES = 162.0
 _RECORDED_STATE_BYTES = 600.0
 
 
-def held_bytes(plan: Mapping[str, Any]) -> float:
-    """What a stored memory is expected to hold in memory, by the plan of a run; 0 for ``noop``."""
-    if plan.get("target") == _NO_STORE:
+def held_bytes(run: Mapping[str, Any]) -> float:
+    """What a memory is expected to hold of our store's; 0 of a store that keeps nothing.
+
+    Args:
+        run: its ``run.json``.
+    """
+    if driven_store(run).holds == "nothing":
         return 0.0
+    plan = run.get("plan")
+    plan = plan if isinstance(plan, Mapping) else {}
     state_bytes = _RECORDED_STATE_BYTES if plan.get("trace") else _GENERATED_STATE_BYTES
     dimension = plan.get("dimension") or 64
     return _ROW_BYTES + _VECTOR_BYTES * dimension + _STATE_COPIES * state_bytes
@@ -68,16 +73,17 @@ def held_bytes(plan: Mapping[str, Any]) -> float:
 
 def run_leaks(reader: RunReader) -> list[ProcessLeak]:
     """Judge every process of a run directory; reads its operation files once."""
-    plan = reader.run.get("plan")
-    plan = plan if isinstance(plan, Mapping) else {}
-    in_process = plan.get("target") == _IN_PROCESS
-    stores, window = _stores(reader.operation_batches(_COLUMNS), by_cohort=in_process)
+    store = driven_store(reader.run)
+    role = _STORING[store.in_process]
+    stores, window = _stores(reader.operation_batches(_COLUMNS), by_cohort=store.in_process)
     found = process_leaks(
         reader.processes(),
         window,
-        {(_STORING[in_process], number): at_ns for number, at_ns in stores.items()},
-        held_bytes(plan),
+        {(role, number): at_ns for number, at_ns in stores.items()},
+        held_bytes(reader.run),
     )
+    if store.holds == "unknown" and stores:
+        found = [_not_known(one, store) if one["role"] == role else one for one in found]
     lost = {loss["cohort"] for loss in losses_of(reader.run)}
     return [_withheld(one) if _is_of(one, lost) else one for one in found]
 
@@ -89,6 +95,15 @@ def _is_of(one: ProcessLeak, cohorts: Collection[int]) -> bool:
 def _withheld(one: ProcessLeak) -> ProcessLeak:
     """The finding of a process that was lost: what it held at its end says nothing of a leak."""
     sentence = "Whether it leaks is not judged: it was lost before the end of the run."
+    return {**one, "verdict": "too little data", "sentence": sentence}
+
+
+def _not_known(one: ProcessLeak, store: DrivenStore) -> ProcessLeak:
+    """The finding of a process that holds memories of another store than ours."""
+    sentence = (
+        f"Whether it leaks is not judged: memories were stored in it, and what each of them takes "
+        f"of {store.name or 'this store'} is not known."
+    )
     return {**one, "verdict": "too little data", "sentence": sentence}
 
 

@@ -21,13 +21,14 @@ from typing import Any
 import numpy as np
 
 from harness.analysis.costs import BlockUse, OperationCost, block_use, operation_cost
+from harness.analysis.driven_store import driven_store
 from harness.analysis.headroom import nearest_sentence, resource_uses
 from harness.analysis.operation_times import OperationTimes, read_operation_times
 from harness.analysis.process_leaks import run_leaks
 from harness.analysis.process_series import NodeSeries, ProcessSeries, node_series, process_series
 from harness.analysis.resource_verdicts import resource_verdicts
 from harness.analysis.stalls import find_stalls
-from harness.analysis.summary import IN_PROCESS_TARGETS, summarise
+from harness.analysis.summary import summarise
 from harness.analysis.timeline import series_by_node, time_series
 from harness.benchmarks.bench_directory import BenchReader, open_bench
 from harness.rundir_reader import RunReader
@@ -98,7 +99,9 @@ def _figures(reader: RunReader) -> Figures:
     return {
         **head,
         **_load_figures(summary, times),
-        "stalls": find_stalls(times, reader.loadgen(), in_process=_in_process(reader)),
+        "stalls": find_stalls(
+            times, reader.loadgen(), in_process=driven_store(reader.run).in_process
+        ),
         "sampling_core_ratio": _sampling(reader.run),
         "leaks": run_leaks(reader),
         "time_series": time_series(times, processes, nodes),
@@ -146,11 +149,6 @@ def _read(
     )
 
 
-def _in_process(reader: RunReader) -> bool:
-    plan = reader.run.get("plan")
-    return isinstance(plan, Mapping) and plan.get("target") in IN_PROCESS_TARGETS
-
-
 def _actual_rate(times: OperationTimes) -> float | None:
     if times.duration_s <= 0:
         return None
@@ -181,4 +179,4 @@ def _costs(bench: BenchReader) -> dict[str, OperationCost] | None:
 
 def _block_use(reader: RunReader) -> BlockUse | None:
     _, times, processes, nodes = _read(reader)
-    return block_use(times, processes, nodes, in_process=_in_process(reader))
+    return block_use(times, processes, nodes, in_process=driven_store(reader.run).in_process)

@@ -20,6 +20,7 @@ import pyarrow as pa
 from harness.analysis.agents import agent_figures
 from harness.analysis.audited import audit_figures, audit_verdicts
 from harness.analysis.backups import backup_figures, backup_verdicts
+from harness.analysis.driven_store import DrivenStore, driven_store
 from harness.analysis.latency import latency_figures
 from harness.analysis.limits import Utilisation, what_limited
 from harness.analysis.losses import (
@@ -38,12 +39,10 @@ from harness.analysis.verdicts import VERDICTS, verdicts
 from harness.rundir_reader import RunReader
 from harness.schema import OPERATIONS, OUTCOMES, ROLES, SCHEMA_VERSION, SUCCESSES
 
-__all__ = ["IN_PROCESS_TARGETS", "Summary", "summarise", "summarise_rows"]
+__all__ = ["Summary", "summarise", "summarise_rows"]
 
 Summary = dict[str, Any]
 
-# Targets whose store works inside the cohorts' own processes.
-IN_PROCESS_TARGETS = frozenset({"embedded", "threads"})
 _MIB = 2**20
 
 
@@ -99,7 +98,8 @@ def summarise_rows(
     summary["cpu_us_per_operation"] = _cpu_per_operation(rows.operations, resources)
     summary["efficiency"] = _efficiency(summary, resources)
     summary["schedule"] = _schedule(rows, plan.get("rate"), believed)
-    limit = withheld_limit() if losses else what_limited(_utilisation(rows, summary, plan))
+    used = _utilisation(rows, summary, plan, driven_store(run))
+    limit = withheld_limit() if losses else what_limited(used)
     summary["limit"] = {"kind": limit.kind, "sentence": limit.sentence}
     summary["steady"] = withheld_steady() if losses else run_steady(rows)
     summary["faults"] = list(faults)
@@ -229,7 +229,9 @@ def _schedule(
     return figures
 
 
-def _utilisation(rows: MeasuredRows, summary: Summary, plan: Mapping[str, Any]) -> Utilisation:
+def _utilisation(
+    rows: MeasuredRows, summary: Summary, plan: Mapping[str, Any], store: DrivenStore
+) -> Utilisation:
     resources, duration_s = summary["resources"], summary["duration_s"]
     cores_by_role = {}
     # without all of them, what is left of a machine is not "everything else"'s
@@ -246,7 +248,7 @@ def _utilisation(rows: MeasuredRows, summary: Summary, plan: Mapping[str, Any]) 
     }
     agents_s = (summary["agents"]["duration_avg_s"] or 0.0) * summary["agents"]["count"]
     at_work_s = means_ms["response"] / 1e3 * rows.operations
-    busy_s = max(rows.shard_busy_s.values(), default=0.0)
+    busy_s = max(rows.shard_busy_s.values(), default=0.0) / _calls_at_once(rows, store)
     return Utilisation(
         operations=rows.operations,
         achieved_rate_ops_s=rows.operations / duration_s if duration_s else 0.0,
@@ -269,9 +271,17 @@ def _utilisation(rows: MeasuredRows, summary: Summary, plan: Mapping[str, Any]) 
         refused_ratio=summary["outcomes"]["overloaded"] / max(rows.operations, 1),
         memory_limit_bytes=plan.get("memory_limit_bytes"),
         memory_left_ratio=_memory_left_ratio(node),
-        fsync=plan.get("durability") == "fsync" and plan.get("target") != "noop",
-        in_process=plan.get("target") in IN_PROCESS_TARGETS,
+        fsync=plan.get("durability") == "fsync" and store.is_ours,
+        in_process=store.in_process,
+        other_server=store.is_other_server,
     )
+
+
+def _calls_at_once(rows: MeasuredRows, store: DrivenStore) -> int:
+    """How many calls may be under way at once of what rows have as one shard."""
+    if store.is_ours and not store.in_process:
+        return 1
+    return store.calls_at_once * max(len(rows.cohort_windows), 1)
 
 
 def _memory_left_ratio(node: Mapping[str, Any]) -> float | None:

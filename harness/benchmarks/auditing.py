@@ -15,7 +15,7 @@ import numpy.typing as npt
 from harness.analysis.recall import RecallCount, recall_count
 from harness.benchmarks.kept_vectors import KeptVectors
 from harness.benchmarks.memories import Memory, Query, held_by, number_of
-from harness.targets.base import Session
+from harness.targets.driven import Session
 from harness.workload import agent_id
 from memory_core.errors import BadInputError
 from memory_core.operations import TIERS, Describe, Export, Operation

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.benchmarks.bench_directory import BenchDirectory
-from harness.errors import RunFailedError, UsageError
+from harness.benchmarks.step_cap import StepCap
+from harness.errors import HarnessError, RunFailedError, UsageError
+from harness.live.view import View
 from harness.plan import RunPlan
 from harness.ray_session import RaySession, ray_session
-from harness.report.live import View
 from harness.rundir import Status
 from harness.runner import Outcome, PreparedRun, StopRequest, prepare, run
 
@@ -49,7 +50,9 @@ class Bench:
         session: the connection to Ray that its steps share.
         view: shows how it goes.
         stop: asks for its end.
-        planned: how many steps there are to be; 0 when that is not known.
+        planned: how many steps there are to be, those that have ended included; 0 when that is
+            not known.
+        begun: how many have begun.
         steps: those that have ended.
         problems: what went wrong, in sentences.
         tolerated: statuses of a step that say nothing of the benchmark's own: a search for the
@@ -64,7 +67,7 @@ class Bench:
     steps: list[Step] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     tolerated: set[Status] = field(default_factory=set)
-    _begun: int = 0
+    begun: int = 0
 
     def run_step(self, name: str, plan: RunPlan) -> Step:
         """Run one step as `harness run` would; a step that fails does not end the benchmark.
@@ -76,24 +79,30 @@ class Bench:
         """
         return self.run_prepared(name, prepare(plan))
 
-    def run_prepared(self, name: str, prepared: PreparedRun) -> Step:
-        """As `run_step`, of a plan that was found good."""
+    def run_prepared(self, name: str, prepared: PreparedRun, cap: StepCap | None = None) -> Step:
+        """As `run_step`, of a plan that was found good; a cap may end this step alone."""
         self.check_stop()
-        self._begun += 1
-        of_all = f" ({self._begun} of {self.planned})" if self.planned else ""
-        self.view.note(f"step {name}{of_all}")
-        directory = self.directory.step(name)
+        self.begin_step(name)
         try:
-            outcome = run(prepared, directory, self.view, self.stop, self.session)
-        except RunFailedError as error:
-            self.problems.append(f"{name}: {error}")
+            directory = self.directory.step(name)
+            view = self.view if cap is None else cap.seen_through(self.view)
+            outcome = run(prepared, directory, view, cap or self.stop, self.session)
+        except HarnessError as error:
+            if isinstance(error, RunFailedError):
+                self.problems.append(f"{name}: {error}")
+            self.view.end("failed", {})
             raise
         step = Step(name=name, path=directory.path, outcome=outcome)
         self.steps.append(step)
         self.problems += [f"{name}: {problem}" for problem in outcome.problems]
-        if outcome.status == "interrupted":
+        if outcome.status == "interrupted" and (cap is None or self.stop.requested):
             raise BenchInterrupted
         return step
+
+    def begin_step(self, name: str) -> None:
+        """Say that a step begins, to whoever watches; one that carries itself out calls it."""
+        self.begun += 1
+        self.view.step(name, self.begun, self.planned)
 
     def check_stop(self) -> None:
         """Raise BenchInterrupted when the end was asked for."""

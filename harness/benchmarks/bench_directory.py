@@ -70,7 +70,8 @@ class BenchDirectory:
         for folder in (path / STEPS_FOLDER).iterdir():
             if folder.name not in kept:
                 shutil.rmtree(folder, ignore_errors=True)
-        directory._documents.write_run({"steps": directory._steps, "status": "running"})
+        directory._documents.write_run({"steps": directory._steps})
+        directory._documents.resume()
         return directory
 
     @property
@@ -149,7 +150,10 @@ class BenchReader:
     def _is_there(self, name: str) -> bool:
         # a name from a file makes no path but into the folder of steps
         plain = name == Path(name).name and name not in {"", ".."}
-        return plain and (self.path / STEPS_FOLDER / name).is_dir()
+        try:
+            return plain and (self.path / STEPS_FOLDER / name).is_dir()
+        except (OSError, ValueError):  # longer than a name may be, or no text
+            return False
 
 
 def open_bench(path: Path | str) -> BenchReader:

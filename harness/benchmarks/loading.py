@@ -11,7 +11,7 @@ import msgspec
 from harness.agent import outcome_code
 from harness.benchmarks.memories import Memory, Walks
 from harness.schema import OUTCOMES, SUCCESSES
-from harness.targets.base import Session
+from harness.targets.driven import Session
 from memory_core.client import Answer
 from memory_core.errors import BadInputError
 from memory_core.operations import Store
@@ -21,6 +21,9 @@ __all__ = ["Load", "load"]
 # With the client's batches of up to 4,096 one is on its way while the next ones gather.
 BLOCK = 1_024
 MAX_BLOCKS = 12
+# One block is in flight at first, and one more for each that took less than this: a store that is
+# slow would not answer the last of many before its deadline.
+QUICK_S = 1.0
 # Stores that failed are tried again this often, all of them together.
 MAX_PASSES = 3
 
@@ -58,6 +61,7 @@ class _Loading:
         self._session = session
         self._progress = progress
         self._blocks: deque[list[_Sent]] = deque()
+        self._most_blocks = 1
         self.outcomes: Counter[str] = Counter()
         self.refused: list[Memory] = []
         self._batch_ops = 0
@@ -78,8 +82,11 @@ class _Loading:
             except BadInputError:
                 block.append((memory, None))
         self._blocks.append(block)
-        while len(self._blocks) >= MAX_BLOCKS:
+        while len(self._blocks) >= self._most_blocks:
+            began_s = time.monotonic()
             await self._settle(self._blocks.popleft())
+            if time.monotonic() - began_s < QUICK_S:
+                self._most_blocks = min(self._most_blocks + 1, MAX_BLOCKS)
 
     async def finish(self) -> list[Memory]:
         """Wait for what is in flight; the memories whose store has failed since last asked."""

@@ -28,23 +28,17 @@ from typing import Any
 
 import msgspec
 
-from harness.analysis.summary import summarise
 from harness.benchmarks.auditing import Retrieved, Tiers
-from harness.benchmarks.bench import Bench, BenchInterrupted, Step
+from harness.benchmarks.bench import Bench
 from harness.benchmarks.loading import Load
 from harness.benchmarks.memory_settings import MemorySettings
 from harness.benchmarks.probed_step import ProbedStep
+from harness.benchmarks.probed_store import ProbedStore
 from harness.benchmarks.prober import Audit, Counted, Forced, Searched, cohort_of
-from harness.benchmarks.prober_actor import ProberActor, disk_usage_bytes
 from harness.databases import Databases, memory_name, remove
-from harness.errors import HarnessError, RunFailedError
+from harness.errors import RunFailedError
 from harness.plan import RunPlan
-from harness.prepared import places_of
-from harness.rundir import Status
-from harness.rundir_reader import open_run
-from harness.runner import Outcome, PreparedRun
-from harness.targets.base import Placement, Prepared
-from harness.topology import hosts_of
+from harness.runner import PreparedRun
 from memory_core.operations import TIERS
 
 __all__ = ["BASELINE", "measure", "step_of"]
@@ -85,7 +79,8 @@ def measure(
     names = frozenset(done)
     kept = None
     missing = [one for one in settings.volumes if step_of(one) not in names]
-    if missing or BASELINE not in names:
+    bench.planned = len(missing) + (BASELINE not in names)
+    if bench.planned:
         databases.mkdir(parents=True, exist_ok=True)
         kept = _kept(bench, prepared.plan, databases)
         resumed = bool(names) or "memory" in bench.directory.run
@@ -118,7 +113,7 @@ def _kept(bench: Bench, plan: RunPlan, databases: Path) -> Databases:
 
 
 class _Scaling:
-    """The benchmark's one store, and the prober that works on it."""
+    """The benchmark's one store."""
 
     def __init__(
         self,
@@ -130,100 +125,33 @@ class _Scaling:
         *,
         resumed: bool,
     ) -> None:
-        self._bench = bench
-        self._plan: RunPlan = prepared.plan
         self._agents = prepared.agents
-        self._target = prepared.target
         self._settings = settings
-        self._databases = databases
-        self._kept = kept
         self._resumed = resumed or any(databases.iterdir())
-        self._prober: ProberActor | None = None
-        self._prober_pid = 0
-        self._ready = Prepared(connection=b"")
+        self._store = ProbedStore(bench, prepared, databases, kept, resumed=self._resumed)
 
     def start(self) -> None:
         """Start the store, and the prober on it."""
-        session, plan = self._bench.session, self._plan
-        node_ids = places_of(
-            plan, self._agents, self._target, session.nodes, session.node_id
-        ).shards
-        if plan.shards is None and plan.shards_per_node is None:
-            node_ids = node_ids[: self._agents]  # the others would hold nothing
-        self._kept.hosts.update(hosts_of(session.nodes, node_ids or [session.node_id]))
-        placement = Placement(
-            run_id=self._kept.memory,
-            data_dir=self._kept.path,
-            shards=len(node_ids),
-            node_ids=node_ids,
-            resumed=self._resumed,
-        )
-        self._ready = self._target.prepare(plan, placement)
-        self._prober = ProberActor(session, plan, self._databases)
-        self._prober_pid = self._prober.connect(self._ready.connection)
+        self._store.start()
 
     def close(self) -> None:
         """End both."""
-        try:
-            if self._prober is not None:
-                self._prober.close()
-        finally:
-            self._target.destroy()
+        self._store.close()
 
     def run(self, name: str, volume: int) -> None:
         """Run one step; one that breaks off is summed up as far as it came."""
-        if self._prober is None:
-            raise RuntimeError("the store was not started")
-        step = ProbedStep(self._bench, name, self._plan, self._prober)
-        step.nodes.describe(target=self._ready.topology)
-        status: Status = "failed"
-        problems: list[str] = []
-        found: dict[str, Any] = {"memories": volume, "store_role": self._role}
-        try:
-            step.watch(self._target.processes(), self._prober_pid)
+        with self._store.step(name, volume) as (step, found):
             if volume:
                 self._volume(step, volume, found)
             else:
                 self._baseline(step, found)
-            status = "complete"
-        except BenchInterrupted:
-            status = "interrupted"
-            raise
-        except HarnessError as error:
-            problems.append(str(error))
-            self._bench.problems.append(f"{name}: {error}")
-            raise
-        finally:
-            self._conclude(step, name, status, problems, found)
-
-    def _conclude(
-        self,
-        step: ProbedStep,
-        name: str,
-        status: Status,
-        problems: list[str],
-        found: dict[str, Any],
-    ) -> None:
-        try:
-            step.end()
-        except HarnessError as error:
-            problems.append(str(error))
-            status = "failed" if status == "complete" else status
-        directory = step.directory
-        directory.update_status(status, volume=found, problems=problems)
-        summary = summarise(open_run(directory.path))
-        if not found["memories"]:  # nothing was to be measured but the samples
-            summary["verdicts"] = [one for one in summary["verdicts"] if one["name"] != "failures"]
-        directory.write_summary(summary)
-        outcome = Outcome(status=status, summary=summary, problems=problems)
-        self._bench.steps.append(Step(name=name, path=directory.path, outcome=outcome))
 
     def _baseline(self, step: ProbedStep, found: dict[str, Any]) -> None:
         step.phase("settling")
-        found["settle"] = step.settle(self._role, SETTLE_S)
+        found["settle"] = step.settle(self._store.role, SETTLE_S)
         step.phase("measuring")
         step.rest(BASELINE_S)
-        found["disk_usage_bytes"] = self._disk_bytes()
+        found["disk_usage_bytes"] = self._store.disk_usage_bytes()
 
     def _volume(self, step: ProbedStep, volume: int, found: dict[str, Any]) -> None:
         settings = self._settings
@@ -234,7 +162,7 @@ class _Scaling:
         step.call("store", volume, settings.probes)
         found["forced"] = self._force(step, volume)
         step.phase("settling")
-        found["settle"] = step.settle(self._role, SETTLE_S)
+        found["settle"] = step.settle(self._store.role, SETTLE_S)
         tiers = self._tiers(step)
         found["tiers"] = None if tiers is None else msgspec.to_builtins(tiers)
         step.phase("measuring")
@@ -242,7 +170,7 @@ class _Scaling:
         found["retrieved"] = msgspec.to_builtins(retrieved)
         self._search(step, volume, tiers, found)
         step.phase("counting")
-        found["disk_usage_bytes"] = self._disk_bytes()
+        found["disk_usage_bytes"] = self._store.disk_usage_bytes()
         counted = self._tiers(step)
         found["counted"] = None if counted is None else _total(counted)
         audit = step.call("audit", volume, settings.k, answer=Audit)
@@ -297,14 +225,6 @@ class _Scaling:
     def _tiers(self, step: ProbedStep) -> Tiers | None:
         counted: Counted = step.call("count", answer=Counted)
         return counted.tiers
-
-    def _disk_bytes(self) -> int:
-        return disk_usage_bytes(self._bench.session, self._kept)
-
-    @property
-    def _role(self) -> str:
-        """Of the processes in which the store works."""
-        return "cohort" if self._target.in_process else "shard"
 
 
 def _total(tiers: Tiers) -> int:

@@ -20,7 +20,7 @@ from harness.plan import RunPlan
 from harness.progress_meter import ProgressMeter
 from harness.rundir import RunDirectory
 from harness.samplers import Samplers
-from harness.targets.base import WatchedProcess
+from harness.targets.driven import WatchedProcess
 
 __all__ = ["ProbedStep"]
 
@@ -45,12 +45,14 @@ class ProbedStep:
 
     def __init__(self, bench: Bench, name: str, plan: RunPlan, prober: ProberActor) -> None:
         bench.check_stop()
-        bench.view.note(f"step {name}")
+        bench.begin_step(name)
         self._bench = bench
         self._plan = plan
         self._prober = prober
         self.directory: RunDirectory = bench.directory.step(name)
         self.directory.write_run({"plan": plan.as_dict(), "agents": plan.agents})
+        self.directory.on_event = bench.view.event
+        bench.view.begin(plan.as_dict(), plan.agents or 1)
         session = bench.session.refreshed()
         self._controller = Controller(session, self.directory.path)
         self._samplers = Samplers(
@@ -130,10 +132,12 @@ class ProbedStep:
             self._show()
 
     def end(self) -> None:
-        """End samplers and rows; the step's files are whole."""
-        self.directory.append_event("phase", phase="ending")
+        """End samplers and rows; the step's files are whole, and views have every count."""
+        self._phase = "ending"
+        self.directory.append_event("phase", phase=self._phase)
         try:
             self._prober.call("end", meanwhile=lambda: None)
+            self._show()
         finally:
             self.nodes.finish()
             reports = [msgspec.to_builtins(report) for report in self._samplers.stop()]
@@ -144,5 +148,6 @@ class ProbedStep:
             self._told = True
             self._controller.stop()
         self.nodes.look()
-        self._meter.take(self._controller.snapshot(), self._samplers.latest())
+        samples = self._samplers.latest()
+        self._meter.take(self._controller.snapshot(), samples, self.nodes.hosts)
         self._bench.view.update(self._meter.at(self._phase))

@@ -32,11 +32,12 @@ from harness.benchmarks.loading import Load, load
 from harness.benchmarks.memories import Query, Walks, drawn
 from harness.benchmarks.probing import probe
 from harness.control import CohortReport
+from harness.operation_tally import Tally, add_tally
 from harness.plan import RunPlan
 from harness.recorder import RowRecorder
 from harness.sinks import LoadgenWriter, OpsWriter, Sink
 from harness.targets import load_target
-from harness.targets.base import Session
+from harness.targets.driven import Session
 from harness.workload import agent_id
 from memory_core.operations import TIERS, Retrieve, Search, Store, Transition
 from memory_core.results import Hits, Moved, Result
@@ -103,6 +104,7 @@ class Prober:
         self._node_id = ""
         self._stopped = False
         self._done = self._failures = 0
+        self._retries_before = 0
         self._recorders: dict[int, RowRecorder] = {}
         self._origin = (0, 0)
         self._searched: dict[str, tuple[list[Query], list[Result]]] = {}
@@ -120,6 +122,7 @@ class Prober:
         """A step begins: rows go to its files, and its control says when to stop."""
         self._control, self._sink = control, sink
         self._stopped = False
+        self._retries_before = self._open().retries
         self._origin = (time.time_ns(), time.perf_counter_ns())
         self._searched = {}
 
@@ -145,9 +148,7 @@ class Prober:
             parts = await counted(session, self._agents)
             present = [_total(part) for part in parts] if parts is not None else present
         async with self._reporting():
-            done: Load = await load(
-                session, self._walks, volume, present, self._note, lambda: self._stopped
-            )
+            done: Load = await load(session, self._walks, volume, present, self._note, self.is_over)
         return msgspec.msgpack.encode(done)
 
     async def keep(self, volume: int) -> None:
@@ -201,16 +202,14 @@ class Prober:
                 for tier in tiers:
                     search = Search(agent_id(query.agent), query.payload, k=k, tier=tier)
                     one = [(query.agent, search)]
-                    results[tier] += await probe(
-                        self._open(), one, recorders[tier], lambda: self._stopped
-                    )
+                    results[tier] += await probe(self._open(), one, recorders[tier], self.is_over)
         self._searched = {tier: (queries, found) for tier, found in results.items()}
         return sum(map(len, results.values()))
 
     async def audit(self, volume: int, k: int) -> bytes:
         """Go through all memories, and compare the last searches of tiers; a packed `Audit`."""
         async with self._reporting():
-            stored = await inventory(self._open(), self._agents, volume, lambda: self._stopped)
+            stored = await inventory(self._open(), self._agents, volume, self.is_over)
         found: dict[str, float | None] = dict.fromkeys(("all", *TIERS))
         queries = 0
         for tier, (asked, results) in self._searched.items():
@@ -232,6 +231,10 @@ class Prober:
             await self._session.close()
         self._kept.close()
 
+    def is_over(self) -> bool:
+        """Whether what goes on is to end early."""
+        return self._stopped
+
     def _open(self) -> Session:
         if self._session is None:
             raise RuntimeError("the prober is not connected")
@@ -247,7 +250,7 @@ class Prober:
     ) -> list[Result]:
         recorder = self._recorder(cohort_of(None))
         async with self._reporting():
-            results = await probe(self._open(), operations, recorder, lambda: self._stopped)
+            results = await probe(self._open(), operations, recorder, self.is_over)
         recorder.flush()
         return results
 
@@ -267,37 +270,41 @@ class Prober:
 
     @asynccontextmanager
     async def _reporting(self) -> AsyncIterator[None]:
-        """Report how far it is, and learn of a stop, while something goes on."""
-        reports = asyncio.create_task(self._report())
+        """Report how far it is, and learn of a stop, while something goes on and at its end."""
+        reports = asyncio.create_task(self._keep_reporting())
         try:
             yield
         finally:
             reports.cancel()
             with suppress(asyncio.CancelledError):
                 await reports
+            await self._report()
+
+    async def _keep_reporting(self) -> None:
+        while not self._stopped:
+            await self._report()
+            await asyncio.sleep(REPORT_INTERVAL_S)
 
     async def _report(self) -> None:
-        while not self._stopped:
-            done, failures, self._done, self._failures = self._done, self._failures, 0, 0
-            latencies: dict[int, int] = {}
-            for recorder in self._recorders.values():
-                progress = recorder.progress()
-                done += progress.operations
-                failures += progress.failures
-                for bucket, count in progress.latencies:
-                    latencies[bucket] = latencies.get(bucket, 0) + count
-            report = CohortReport(
-                cohort=0,
-                agents_started=self._agents,
-                agents_done=0,
-                operations=done,
-                failures=failures,
-                retries=self._open().retries,
-                latencies=list(latencies.items()),
-            )
-            go_on: bool = await self._control.report.remote(msgspec.msgpack.encode(report))
-            self._stopped = not go_on
-            await asyncio.sleep(REPORT_INTERVAL_S)
+        """Say what was done since the last report; loaded memories have no rows and no tally."""
+        done, failures, self._done, self._failures = self._done, self._failures, 0, 0
+        tally: Tally = {}
+        for recorder in self._recorders.values():
+            progress = recorder.progress()
+            done += progress.operations
+            failures += progress.failures
+            add_tally(tally, progress.tally)
+        report = CohortReport(
+            cohort=0,
+            agents_started=self._agents,
+            agents_done=0,
+            operations=done,
+            failures=failures,
+            retries=self._open().retries - self._retries_before,
+            tally=tally,
+        )
+        go_on: bool = await self._control.report.remote(msgspec.msgpack.encode(report))
+        self._stopped = not go_on
 
 
 def _total(tiers: Tiers) -> int:

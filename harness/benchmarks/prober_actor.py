@@ -31,12 +31,15 @@ class ProberActor:
         session: the connection to Ray.
         plan: of the benchmark.
         folder: for the kept vectors.
+        prober: its class.
     """
 
-    def __init__(self, session: RaySession, plan: RunPlan, folder: Path) -> None:
+    def __init__(
+        self, session: RaySession, plan: RunPlan, folder: Path, prober: type[Prober] = Prober
+    ) -> None:
         self._node_id = session.node_id
         self._actor: Any = (
-            ray.remote(num_cpus=0, max_restarts=0)(Prober)
+            ray.remote(num_cpus=0, max_restarts=0)(prober)
             .options(scheduling_strategy=pinned_to(session.node_id), enable_task_events=False)
             .remote(plan.as_dict(), str(folder))
         )

@@ -8,7 +8,7 @@ from time import perf_counter_ns
 from harness.agent import outcome_code
 from harness.recorder import Recorder
 from harness.schema import OPERATIONS, PHASES
-from harness.targets.base import Session
+from harness.targets.driven import Session
 from memory_core.client import Answer, BatchTiming
 from memory_core.errors import BadInputError
 from memory_core.operations import Retrieve, Search, Store

@@ -125,6 +125,7 @@ def prepare_steps(plans: dict[str, RunPlan]) -> dict[str, PreparedRun]:
 
 def run_steps(bench: Bench, steps: dict[str, PreparedRun]) -> None:
     """Run the steps in their order; errors as of `Bench.run_step`."""
+    bench.planned = len(steps)
     for name, prepared in steps.items():
         bench.run_prepared(name, prepared)
 

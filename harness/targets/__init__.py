@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-from importlib import import_module
+from collections.abc import Mapping
 from typing import Any
 
-from harness.errors import UsageError
-from harness.targets.base import Target
+from harness.errors import NotInstalledError, UsageError
+from harness.targets.driven import DrivenTarget
+from harness.targets.spec import class_at, options_of, parse_spec
 
 __all__ = ["BUILT_IN", "load_target"]
 
@@ -16,37 +16,47 @@ BUILT_IN = {
     "embedded": "harness.targets.embedded:EmbeddedTarget",
     "threads": "harness.targets.threads:ThreadsTarget",
     "noop": "harness.targets.noop:NoopTarget",
+    "chroma": "harness.targets.adapters.chroma:ChromaTarget",
+    "duckdb": "harness.targets.adapters.duckdb:DuckDBTarget",
+    "langgraph": "harness.targets.adapters.langgraph:LangGraphTarget",
+    "lancedb": "harness.targets.adapters.lancedb:LancedbTarget",
+    "qdrant": "harness.targets.adapters.qdrant:QdrantTarget",
+    "qdrant-edge": "harness.targets.adapters.qdrant_edge:QdrantEdgeTarget",
+    "redis": "harness.targets.adapters.redis:RedisTarget",
+    "sqlite-vec": "harness.targets.adapters.sqlite_vec:SqliteVecTarget",
+    "usearch": "harness.targets.adapters.usearch:UsearchTarget",
+    "zvec": "harness.targets.adapters.zvec:ZvecTarget",
 }
 
 
-def load_target(name: str) -> Target:
-    """The target of that name, or of that place, ``package.module:Class``; new.
+def load_target(spec: str) -> DrivenTarget:
+    """The target that ``--target`` names, ``name`` or ``package.module:Class``, with options; new.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is none, or an option is wrong.
+        NotInstalledError: it lacks what it needs.
     """
-    place = BUILT_IN.get(name)
-    if place is None and ":" in name:
-        return _plugged_in(name)
-    if place is None:
-        near = get_close_matches(name, BUILT_IN, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(BUILT_IN)}"
-        raise UsageError("--target", f"{name!r} is unknown; {hint}")
-    module, _, attribute = place.partition(":")
-    target: Target = getattr(import_module(module), attribute)()
-    return target
+    found = parse_spec(spec, BUILT_IN)
+    kind = class_at(found.place)
+    if hasattr(kind, "prepare") and hasattr(kind, "connect"):
+        if found.options:
+            raise UsageError("--target", f"{found.name} has no options")
+        target: DrivenTarget = kind()
+        return target
+    return _adapted(spec, found.name, kind, found.options)
 
 
-def _plugged_in(place: str) -> Target:
-    """A target that is not ours, by the place of its class."""
-    module, _, attribute = place.partition(":")
-    try:
-        found: Any = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UsageError("--target", f"{place!r} cannot be loaded: {error}") from None
-    if not (isinstance(found, type) and hasattr(found, "prepare") and hasattr(found, "connect")):
-        raise UsageError(
-            "--target", f"{place!r} is no target: it must be a class with prepare and connect"
-        )
-    target: Target = found()
-    return target
+def _adapted(spec: str, name: str, kind: type[Any], texts: Mapping[str, str]) -> DrivenTarget:
+    """A target of the public protocol, wrapped."""
+    from harness.targets.adapted import AdaptedTarget
+    from harness.targets.checked_target import check_class, made_target, refuse_passwords
+    from harness.targets.installation import missing_modules, remedy
+
+    check_class(name, kind)
+    missing = missing_modules(kind)
+    if missing:
+        needs = f"{name} needs {' and '.join(missing)}, which is not installed"
+        raise NotInstalledError("--target", f"{needs}; {remedy(kind, missing)}")
+    adapter = made_target(name, kind, options_of(name, kind.options_type, texts))
+    refuse_passwords(name, texts)  # after the target, which may know where it belongs
+    return AdaptedTarget(adapter, spec)

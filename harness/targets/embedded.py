@@ -6,13 +6,18 @@ issue while a batch is executed make the next one, as with ``memory_core``.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from harness.plan import RunPlan
-from harness.targets.base import Placement, Prepared, WatchedProcess
+from harness.targets.base import Capabilities
+from harness.targets.driven import Placement, Prepared, WatchedProcess
+from harness.targets.own_store import own_document
 from harness.targets.sharded import ClientSession
 from harness.targets.store_folder import connected_folder, store_connection
-from memory_core import MemoryConfig, MemoryStore
 from memory_core.client import MemoryClient
-from memory_core.local_transport import LocalTransport
+
+if TYPE_CHECKING:
+    from memory_core.local_transport import LocalTransport
 
 __all__ = ["EmbeddedTarget"]
 
@@ -35,13 +40,16 @@ class EmbeddedTarget:
     in_process = True
     agents_are_threads = False
     auditable = True
+    has_shards = False
+    capabilities = Capabilities(
+        batch=frozenset({"store", "retrieve", "search"}), filter=True, delete=True, durable=True
+    )
 
     def prepare(self, plan: RunPlan, placement: Placement) -> Prepared:
         """Nothing to start; cohorts open their stores themselves."""
-        del plan
         return Prepared(
             connection=store_connection(placement),
-            topology={"stores": "one a cohort"},
+            topology=own_document(self, plan, "one a cohort"),
         )
 
     def processes(self) -> list[WatchedProcess]:
@@ -50,6 +58,9 @@ class EmbeddedTarget:
 
     async def connect(self, plan: RunPlan, connection: bytes, cohort: int) -> ClientSession:
         """Open the cohort's store."""
+        from memory_core import MemoryConfig, MemoryStore
+        from memory_core.local_transport import LocalTransport
+
         folder = connected_folder(connection) / f"cohort-{cohort}"
         store = MemoryStore(
             MemoryConfig(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.targets.base import Capabilities
 from harness.targets.sharded import ShardedTarget
-from memory_core.backups import check_place
-from memory_core.cluster_backup import back_up_memory
 from memory_core.errors import UnavailableError
 
 __all__ = ["MemoryCoreTarget"]
@@ -18,6 +17,14 @@ class MemoryCoreTarget(ShardedTarget):
     name = "memory_core"
     description = "our store, shards hosted as Ray actors (the default)"
     auditable = True
+    capabilities = Capabilities(
+        batch=frozenset({"store", "retrieve", "search"}),
+        filter=True,
+        delete=True,
+        durable=True,
+        server=True,
+        shared=True,
+    )
 
     def actor_class(self) -> type[Any]:
         """The store's own actor."""
@@ -27,6 +34,8 @@ class MemoryCoreTarget(ShardedTarget):
 
     def check_backup(self, uri: str) -> None:
         """Whether something can be written there from here."""
+        from memory_core.backups import check_place
+
         check_place(uri)
 
     def back_up(self, uri: str) -> dict[str, object]:
@@ -34,6 +43,8 @@ class MemoryCoreTarget(ShardedTarget):
         memory = self.memory
         if memory is None:
             raise UnavailableError("the store does not run")
+        from memory_core.cluster_backup import back_up_memory
+
         manifest = back_up_memory(memory, uri).manifest
         return {
             "backup": manifest.backup,

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from harness.targets.base import Capabilities
 from harness.targets.sharded import ShardedTarget
 from memory_core import MemoryConfig
 from memory_core.placement import ShardClaim, ShardInfo
@@ -63,6 +64,9 @@ class NoopTarget(ShardedTarget):
 
     name = "noop"
     description = "actors that answer at once and keep nothing, to calibrate the harness"
+    capabilities = Capabilities(
+        batch=frozenset({"store", "retrieve", "search"}), server=True, shared=True
+    )
 
     def actor_class(self) -> type[Any]:
         """The actor that does nothing."""

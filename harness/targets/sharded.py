@@ -12,12 +12,14 @@ import msgspec
 
 from harness.errors import RunFailedError, UsageError
 from harness.plan import RunPlan, option_name
-from harness.targets.base import Placement, Prepared, WatchedProcess
+from harness.targets.base import Capabilities, Scalar
+from harness.targets.driven import Placement, Prepared, WatchedProcess
+from harness.targets.own_store import own_document, store_statistics
 from memory_core import MemoryConfig
 from memory_core.client import Answer, MemoryClient
 from memory_core.errors import BadInputError, MemoryCoreError, UnavailableError
 from memory_core.keeper import Keeper
-from memory_core.operations import Operation
+from memory_core.operations import Inspect, Operation
 from memory_core.placement import RayTransport, Shards, open_shards, start_shards
 from memory_core.results import Result
 
@@ -41,12 +43,20 @@ class ClientSession:
         return self._client.retries
 
     def submit(self, operation: Operation) -> Awaitable[Answer]:
-        """See `harness.targets.base.Session`."""
+        """See `harness.targets.driven.Session`."""
         return self._client.submit(operation)
 
     async def call(self, operation: Operation) -> Result:
         """Put an operation that is of no agent to all shards. Raises BadInputError."""
         return await self._client.call(operation)
+
+    async def flush(self) -> None:
+        """Wait for what is in flight: what is acknowledged is where it stays."""
+        await self._client.drain()
+
+    async def statistics(self) -> dict[str, Scalar]:
+        """Memories and agents, and the bytes of the states."""
+        return store_statistics(await self._client.call(Inspect()))
 
     async def close(self) -> None:
         """Wait for what is in flight."""
@@ -60,6 +70,8 @@ class ShardedTarget(ABC):
     description: str
     in_process = False
     agents_are_threads = False
+    has_shards = True
+    capabilities = Capabilities(server=True, shared=True)
 
     def __init__(self) -> None:
         self._shards: Shards | None = None
@@ -90,6 +102,7 @@ class ShardedTarget(ABC):
             connection=msgspec.msgpack.encode(connection),
             processes=self.processes(),
             topology={
+                **own_document(self, plan, "shards"),
                 "memory": placement.run_id,
                 "shards": [
                     {**msgspec.structs.asdict(info), "path": _shown(info.path, placement)}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness.targets.base import Placement
+from harness.targets.driven import Placement
 from memory_core.data_root import data_root
 
 __all__ = ["connected_folder", "store_connection", "store_folder"]

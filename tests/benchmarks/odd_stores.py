@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import zlib
 from collections.abc import Awaitable
 from typing import Any
 
 from harness.plan import RunPlan
-from harness.targets.base import Session
+from harness.targets.driven import Session
 from harness.targets.embedded import EmbeddedTarget
 from memory_core.client import Answer, BatchTiming
-from memory_core.errors import OverloadedError
+from memory_core.errors import DeadlineError, OverloadedError
 from memory_core.operations import Search, Store
 from memory_core.results import DONE, Failure
 
 DROPPED_EACH = 10
 REFUSED_FROM = 300
-SEARCH_S_A_MEMORY = 5e-6
+SEARCH_S_A_PAIR = 5e-9
+TIMED_OUT_EACH = 8
+FLUSH_S = 0.5
 
 
 class _Around:
@@ -63,7 +66,7 @@ class _Refusing(_Around):
 
 class _Slowing(_Around):
     async def _search(self, operation: Search) -> Answer:
-        taken_s = SEARCH_S_A_MEMORY * len(self.stored)
+        taken_s = SEARCH_S_A_PAIR * len(self.stored) ** 2
         time.sleep(taken_s)  # noqa: ASYNC251 - a store that works, not one that waits
         answer = await self._session.submit(operation)
         timing = answer.timing
@@ -83,6 +86,26 @@ class _Slowing(_Around):
         if type(operation) is Search:
             return self._search(operation)
         return super().submit(operation)
+
+
+class _TimingOut(_Around):
+    searches = 0
+
+    def submit(self, operation: Any) -> Awaitable[Answer]:
+        if type(operation) is Search:
+            self.searches += 1
+            if self.searches % TIMED_OUT_EACH == 0:
+                return self._time_out()
+        return super().submit(operation)
+
+    async def _time_out(self) -> Answer:
+        failure = Failure.of(DeadlineError("took too long"))
+        return Answer(failure, BatchTiming(0, 1, 1, time.perf_counter_ns(), 0, 1_000))
+
+
+class _SlowToFlush(_Around):
+    async def flush(self) -> None:
+        await asyncio.sleep(FLUSH_S)
 
 
 def drops(state_id: str) -> bool:
@@ -111,10 +134,30 @@ class RefusingTarget(EmbeddedTarget):
 
 
 class SlowingTarget(EmbeddedTarget):
-    """Searches by looking at every memory, slowly."""
+    """Searches by comparing every memory with every other."""
 
     name = "slowing"
     description = "slows down with volume"
 
     async def connect(self, plan: RunPlan, connection: bytes, cohort: int) -> Any:
         return _Slowing(await super().connect(plan, connection, cohort))
+
+
+class TimingOutTarget(EmbeddedTarget):
+    """Does not answer one of `TIMED_OUT_EACH` searches in time."""
+
+    name = "timing-out"
+    description = "answers most searches"
+
+    async def connect(self, plan: RunPlan, connection: bytes, cohort: int) -> Any:
+        return _TimingOut(await super().connect(plan, connection, cohort))
+
+
+class SlowToFlushTarget(EmbeddedTarget):
+    """Takes `FLUSH_S` for a flush."""
+
+    name = "slow-to-flush"
+    description = "flushes slowly"
+
+    async def connect(self, plan: RunPlan, connection: bytes, cohort: int) -> Any:
+        return _SlowToFlush(await super().connect(plan, connection, cohort))

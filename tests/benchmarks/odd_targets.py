@@ -5,14 +5,18 @@ They are noop's shards, and go by ``--target tests.benchmarks.odd_targets:Leakin
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
+from harness.targets.base import OpenStore, Target
 from harness.targets.noop import NoopShard, NoopTarget
 
 __all__ = [
     "STALL_EVERY_S",
     "STALL_S",
+    "CrashingTarget",
+    "LackingTarget",
     "LeakingTarget",
     "SlowTarget",
     "StallingTarget",
@@ -25,7 +29,7 @@ STALL_EVERY_S = 2.0
 
 def leak_bytes(shard: int) -> int:
     """What a batch leaves behind: nothing in shard 0, twice as much in each after shard 1."""
-    return 0 if shard == 0 else 1_024 * 2**shard
+    return 0 if shard == 0 else 2_560 * 2**shard
 
 
 class LeakingShard(NoopShard):
@@ -93,3 +97,26 @@ class SlowTarget(NoopTarget):
 
     def actor_class(self) -> type[Any]:
         return SlowShard
+
+
+class LackingTarget(Target[Any]):
+    """Its library is not installed, wherever it is asked for."""
+
+    name = "lacking"
+    description = "a store that nobody has"
+    modules = ("no_such_store",)
+
+    def open(self, *_: Any) -> OpenStore:
+        """Nobody comes here."""
+        raise AssertionError("it was said that it is not installed")
+
+
+class CrashingTarget(Target[Any]):
+    """Its library ends the process that opens it."""
+
+    name = "crashing"
+    description = "a store that crashes"
+
+    def open(self, *_: Any) -> OpenStore:
+        """The process is gone."""
+        os._exit(7)

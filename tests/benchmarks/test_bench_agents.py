@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,10 @@ import pytest
 
 from harness.analysis.agent_scaling import summarise_agents
 from harness.benchmarks.bench_directory import open_bench
-from tests.harness.driving import COMMAND, command, environment, poll, short_folder
+from harness.ray_session import RaySession
+from tests.conftest import Outcome
+from tests.harness.driving import COMMAND, environment, poll, short_folder
+from tests.shared_ray import command_here
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 
@@ -29,14 +32,11 @@ def folder() -> Iterator[Path]:
         yield made
 
 
-def bench(folder: Path, *arguments: object) -> tuple[subprocess.CompletedProcess[str], Path]:
-    out = folder / "out"
-    return command(*SMALL, "--out", out, *arguments, temp=folder), out
-
-
-def test_our_store_and_threads_beside_it(folder: Path):
+def test_our_store_and_threads_beside_it(folder: Path, ray_here: RaySession):
     """Two counts and their baseline: rows, durations in order, what limited each, and no store."""
-    done, out = bench(folder, "--baseline", "threads", "--seed", "5")
+    out = folder / "out"
+    asked = ("--baseline", "threads", "--seed", "5", "--out", out)
+    done = command_here(*SMALL, *asked, temp=folder)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == str(out)
     assert "of ideal" in done.stdout
@@ -72,19 +72,6 @@ def _look_at(figures: dict[str, Any], agents: int) -> None:
     assert figures["max_memory_bytes"] >= figures["avg_memory_bytes"] > 2**20
     assert figures["repeats"][0]["status"] == "complete"
     assert figures["repeats"][0]["rounds"] >= 1
-
-
-def test_the_summary_alone_is_printed_as_json(folder: Path):
-    """With --json standard output is the summary of the directory; a breach exits with 3."""
-    kept, breached = "counts.3.store.p50_ms<60000", "counts.1.operations_per_second>1e9"
-    thresholds = ("--threshold", kept, "--threshold", breached)
-    done, out = bench(folder, "--target", "noop", "--json", *thresholds)
-    assert done.returncode == 3, done.stderr
-    assert json.loads(done.stdout) == json.loads((out / "summary.json").read_text())
-    summary = json.loads(done.stdout)
-    assert list(summary["counts"]) == ["1", "3"]
-    assert [one["verdict"] for one in summary["thresholds"]] == ["passed", "breached"]
-    assert "<html" in (out / "report.html").read_text()
 
 
 def test_an_interrupt_sums_up_what_was_done(folder: Path):
@@ -131,10 +118,13 @@ def test_an_interrupt_sums_up_what_was_done(folder: Path):
         ("--step-duration nan", "--step-duration: must be"),
     ],
 )
-def test_wrong_usage_is_one_sentence_and_makes_nothing(folder: Path, arguments: str, words: str):
+def test_wrong_usage_is_one_sentence_and_makes_nothing(
+    harness_here: Callable[..., Outcome], tmp_path: Path, arguments: str, words: str
+):
     """It exits with 2 before anything starts, and leaves no directory."""
-    done, out = bench(folder, *arguments.split())
-    assert done.returncode == 2
-    assert words in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    out = tmp_path / "out"
+    code, _, err = harness_here(*SMALL, "--out", out, *arguments.split())
+    assert code == 2
+    assert words in err
+    assert len(err.splitlines()) == 1
     assert not out.exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from harness.benchmarks.bench_directory import BenchDirectory
-from harness.commands import bench_all
+from harness.commands import bench_all, watching
+from harness.commands.watching import watched
 from harness.errors import RunFailedError, UsageError
+from tests.live.live_client import BOUND_S, Client, Stream
+from tests.live.live_pages import SeenPage
 
 NAMES = ("agents", "memory", "resources")
 
@@ -37,6 +41,10 @@ class Benches:
 
     def _callback(self, name: str) -> Callable[..., int]:
         def run(out: Path, **given: Any) -> int:
+            with watched(f"bench-{name}", out) as view:
+                view.step(f"{name}-1", 1, 1)
+                view.end("complete", {})
+                view.finish("complete", {}, out)
             self.given[name] = {key: value for key, value in given.items() if value is not None}
             becomes = self.becomes.get(name, 0)
             if not isinstance(becomes, int):
@@ -107,6 +115,35 @@ def test_the_worst_of_the_three_is_how_it_ends(
     assert tuple(benches.given) == run
     assert json.loads((tmp_path / "b" / "run.json").read_text())["status"] == status
     assert (tmp_path / "b" / "summary.json").exists()
+
+
+def test_one_page_shows_all_three(
+    benches: Benches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A page that is there from the beginning sees the steps of each, and one end."""
+    streams: list[Stream] = []
+
+    def open_page(said: str) -> None:
+        streams.append(Client(said.removeprefix("watch it at ")).stream())
+        streams[0].until("state")
+
+    monkeypatch.setattr(watching, "say", open_page)
+    seen: list[SeenPage] = []
+    reading = threading.Thread(target=lambda: seen.append(streams[0].until("end")))
+    monkeypatch.setattr(bench_all, "make_report", lambda _: reading.start())
+    code, result = ran(tmp_path / "b", "--web")
+    assert code == 0, result.exception
+    reading.join(BOUND_S)
+    streams[0].close()
+    (page,) = seen
+    assert len(streams) == page.names.count("end") == 1
+    assert page.state is not None
+    assert page.state["command"] == "bench-all"
+    assert [one["name"] for one in page.state["step"]["steps_done"]] == [f"{n}-1" for n in NAMES]
+    marks = [mark["text"] for mark in page.state["marks"]]
+    assert marks == [words for n in NAMES for words in (f"bench-{n} begins", f"{n}-1")]
+    assert page.end is not None
+    assert (page.end["status"], page.end["report"]) == ("complete", False)
 
 
 def test_wrong_usage_of_the_first_leaves_nothing(benches: Benches, tmp_path: Path):

@@ -45,7 +45,7 @@ def test_the_directory_of_a_run_is_refused(tmp_path: Path):
         open_bench(tmp_path / "r")
 
 
-@pytest.mark.parametrize("name", ["../..", "/etc", "..", "", "a/b", 7, None])
+@pytest.mark.parametrize("name", ["../..", "/etc", "..", "", "a/b", 7, None, "x" * 5_000, "\0"])
 def test_names_lead_to_no_other_folder(tmp_path: Path, name: object):
     """What a document says of its steps is not followed out of their folder."""
     directory = BenchDirectory.create(tmp_path / "b", "bench-agents")

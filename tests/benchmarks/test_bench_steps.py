@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,27 +10,42 @@ import pytest
 from harness.benchmarks.bench import Bench, carry_out
 from harness.benchmarks.bench_directory import BenchDirectory, open_bench
 from harness.errors import UsageError
+from harness.live.terminal import live_view
 from harness.plan import RunPlan
-from harness.ray_session import LOCAL
-from harness.report.live import live_view
+from harness.ray_session import LOCAL, RaySession
 from harness.runner import StopRequest
+from tests import shared_ray
+from tests.watching import Watching, assert_counts_are_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 
 
+@pytest.fixture(autouse=True)
+def on_ray_here(ray_here: RaySession) -> Iterator[None]:
+    """The steps are on the Ray that tests share."""
+    with shared_ray.instead():
+        yield
+
+
 def test_steps_share_a_connection_and_are_runs_of_their_own(tmp_path: Path):
-    """Each step has rows and a summary; one that cannot be run fails the benchmark in the end."""
+    """Each has rows, a summary and views; one that cannot be run fails the benchmark in the end."""
     directory = BenchDirectory.create(tmp_path / "b", "bench-agents")
     plan = RunPlan(agents=2, rounds=1, target="noop", shards=1)
 
+    view = Watching()
+
     def steps(bench: Bench) -> None:
+        bench.planned = 2
         bench.run_step("first", plan)
         bench.run_step("second", plan)
         bench.run_step("third", RunPlan(agents=1, target="no-such-target"))
 
-    with live_view() as view:
-        stop = StopRequest()
-        outcome = carry_out(directory, LOCAL, view, stop, steps, lambda _: {"bench": "agents"})
+    outcome = carry_out(directory, LOCAL, view, view.stop, steps, lambda _: {"bench": "agents"})
+    told = [one for one in view.calls if one != "update"]
+    assert told == ["step 1", "begin", "end complete", "step 2", "begin", "end complete"]
+    assert view.planned == 2
+    for _, seen, summary in view.ended:
+        assert_counts_are_of(summary, seen[-1].counts)
     assert outcome.status == "failed"
     assert "no-such-target" in outcome.problems[0]
     found = open_bench(directory.path)
@@ -39,6 +55,18 @@ def test_steps_share_a_connection_and_are_runs_of_their_own(tmp_path: Path):
         assert summary is not None
         assert summary["operations"] == 36
         assert not list((found.path / "steps" / name).glob("data/*"))
+
+
+def test_a_step_that_is_refused_has_ended_for_whoever_watches(tmp_path: Path, ray_here: RaySession):
+    """Wrong usage of a step that has begun is told as its failure, and is the caller's to tell."""
+    directory = BenchDirectory.create(tmp_path / "b", "bench-agents")
+    directory.step("first")
+    view = Watching()
+    bench = Bench(directory=directory, session=ray_here, view=view, stop=view.stop)
+    with pytest.raises(UsageError):
+        bench.run_step("first", RunPlan(agents=1, rounds=1, target="noop", shards=1))
+    assert view.calls == ["step 1", "end failed"]
+    assert bench.problems == []
 
 
 def test_a_wish_to_end_is_granted_between_steps(tmp_path: Path):

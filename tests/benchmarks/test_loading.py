@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
+from harness.benchmarks import loading
 from harness.benchmarks.loading import BLOCK, MAX_BLOCKS, MAX_PASSES, Load, load
 from harness.benchmarks.memories import Walks
 from memory_core.client import Answer, BatchTiming
@@ -62,6 +65,15 @@ def test_many_stores_are_in_flight_and_no_more_than_the_bound():
     assert done.stored == 20 * BLOCK
     assert BLOCK < session.in_flight_max <= MAX_BLOCKS * BLOCK
     assert done.batch_ops_mean == 7
+
+
+def test_a_slow_store_is_given_one_block_at_a_time(monkeypatch: pytest.MonkeyPatch):
+    """It would not answer the last of many before its deadline."""
+    monkeypatch.setattr(loading, "QUICK_S", 0.0)
+    session = Session()
+    done, _ = loaded(session, 3 * BLOCK)
+    assert done.stored == 3 * BLOCK
+    assert session.in_flight_max == BLOCK
 
 
 def test_what_failed_is_stored_again():

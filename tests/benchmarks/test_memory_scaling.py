@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,32 +16,23 @@ from harness.benchmarks.bench_directory import BenchDirectory
 from harness.benchmarks.memory_scaling import measure
 from harness.benchmarks.memory_settings import MemorySettings
 from harness.errors import RunFailedError
+from harness.live.progress import Progress
+from harness.live.terminal import live_view
+from harness.live.view import View
 from harness.plan import RunPlan
-from harness.ray_session import LOCAL, RaySession, ray_session
-from harness.report.live import View, live_view
-from harness.report.progress import Progress
+from harness.ray_session import RaySession
 from harness.runner import StopRequest, prepare
 from tests.harness.driving import COMMAND, environment, poll, short_folder
+from tests.watching import (
+    Watching,
+    assert_counters_only_grow,
+    assert_counts_are_of,
+    assert_times_are_of,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 
-ROOT = Path(__file__).resolve().parents[2]
 SMALL = MemorySettings(volumes=(200, 2_000), probes=40, searches=32)
-
-
-@pytest.fixture(scope="module")
-def session() -> Iterator[RaySession]:
-    """A Ray whose workers find the tests' targets."""
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = str(ROOT)
-    try:
-        with ray_session(LOCAL) as session:
-            yield session
-    finally:
-        if before is None:
-            os.environ.pop("PYTHONPATH", None)
-        else:
-            os.environ["PYTHONPATH"] = before
 
 
 def carried_out(
@@ -74,9 +63,14 @@ def verdict(summary: dict[str, Any], name: str) -> dict[str, str]:
     return one
 
 
-def test_our_store_is_measured_at_each_volume(session: RaySession, tmp_path: Path):
-    """Every figure is there, nothing is forgotten, and the databases are removed."""
-    summary = carried_out(session, tmp_path / "b", agents=2, shards=2)
+def test_our_store_is_measured_at_each_volume(ray_here: RaySession, tmp_path: Path):
+    """Every figure is there, nothing is forgotten, and the databases are removed.
+
+    Views see each step from its beginning to its end, and its counts become those of its summary.
+    """
+    view = Watching()
+    summary = carried_out(ray_here, tmp_path / "b", view=view, agents=2, shards=2)
+    _assert_steps_were_seen(view)
     assert list(summary["volumes"]) == ["200", "2000"]
     for volume, one in summary["volumes"].items():
         for name in ("store", "retrieve"):
@@ -97,71 +91,85 @@ def test_our_store_is_measured_at_each_volume(session: RaySession, tmp_path: Pat
     assert not (tmp_path / "b" / "data").exists()
 
 
-def test_a_target_that_slows_down_is_called_by_its_name(session: RaySession, tmp_path: Path):
-    """Its searches take a time in proportion to its memories, and the verdict says by how much."""
+def _assert_steps_were_seen(view: Watching) -> None:
+    told = [one for one in view.calls if one != "update"]
+    assert told == [
+        one for number in (1, 2, 3) for one in (f"step {number}", "begin", "end complete")
+    ]
+    assert view.planned == 3
+    assert [name for name, _, _ in view.ended] == ["baseline", "volume-200", "volume-2000"]
+    for name, seen, step in view.ended:
+        assert_counters_only_grow(seen)
+        assert_counts_are_of(step, seen[-1].counts)
+        assert_times_are_of(step, seen[-1].counts)
+        assert (step["operations"] == 0) == (name == "baseline")
+
+
+def test_a_target_that_slows_down_is_called_by_its_name(ray_here: RaySession, tmp_path: Path):
+    """Its searches take a time as the square of its memories, and the verdict says so."""
     target = "tests.benchmarks.odd_stores:SlowingTarget"
-    summary = carried_out(session, tmp_path / "b", target=target)
+    summary = carried_out(ray_here, tmp_path / "b", target=target, shards=1)
     one = verdict(summary, "degradation")
     assert one["verdict"] == "warning"
     assert "earches took " in one["sentence"]
     assert " times as long at 2,000 memories as at 200 " in one["sentence"]
-    assert summary["degradation"]["search"]["exponent"]["estimate"] == pytest.approx(1, abs=0.3)
+    assert summary["degradation"]["search"]["exponent"]["estimate"] == pytest.approx(2, abs=0.4)
 
 
-def test_a_target_that_drops_writes_is_called_out(session: RaySession, tmp_path: Path):
+def test_a_target_that_drops_writes_is_called_out(ray_here: RaySession, tmp_path: Path):
     """It acknowledged them all; retrieves, the count and the list each say otherwise."""
     target = "tests.benchmarks.odd_stores:DroppingTarget"
-    summary = carried_out(session, tmp_path / "b", target=target)
+    summary = carried_out(ray_here, tmp_path / "b", target=target, shards=1)
     one = summary["verdicts"][0]
     assert (one["name"], one["verdict"]) == ("forgets", "failed")
     for words in ("retrieves came back missing", "it counts 1,", "are not in its list"):
         assert words in one["sentence"]
 
 
-def test_a_target_without_tiers_is_measured_all_the_same(session: RaySession, tmp_path: Path):
+def test_a_target_without_tiers_is_measured_all_the_same(ray_here: RaySession, tmp_path: Path):
     """What it does not answer is skipped and said."""
     settings = MemorySettings(volumes=(200, 10_000), probes=20, searches=10)
-    summary = carried_out(session, tmp_path / "b", settings, target="noop")
+    summary = carried_out(ray_here, tmp_path / "b", settings, target="noop", shards=1)
     assert "moves nothing between tiers" in verdict(summary, "tiers")["sentence"]
     assert verdict(summary, "forgets")["verdict"] == "warning"
     assert summary["volumes"]["10000"]["load_rate_ops_s"] > 0
     assert summary["volumes"]["10000"]["recall"]["all"] is None
 
 
-def test_a_volume_that_cannot_be_loaded_fails_and_says_why(session: RaySession, tmp_path: Path):
+def test_a_volume_that_cannot_be_loaded_fails_and_says_why(ray_here: RaySession, tmp_path: Path):
     """A store that refuses is not measured as if it had what it refused."""
     settings = MemorySettings(volumes=(500,), probes=5, searches=5)
     target = "tests.benchmarks.odd_stores:RefusingTarget"
     with pytest.raises(
         RunFailedError, match=r"200 of 500 memories could not be stored.*overloaded"
     ):
-        carried_out(session, tmp_path / "b", settings, target=target)
+        carried_out(ray_here, tmp_path / "b", settings, target=target, shards=1)
     run = json.loads((tmp_path / "b/steps/volume-500/run.json").read_text())
     assert run["status"] == "failed"
     assert (tmp_path / "b" / "data").is_dir()
 
 
-class _Stopping:
+class _Stopping(View):
     """A view that asks for the end once a step is in a phase."""
 
     def __init__(self, stop: StopRequest, step: str, phase: str) -> None:
-        self._stop, self._step, self._phase = stop, f"step {step}", phase
-        self._noted = ""
+        self._stop, self._step, self._phase = stop, step, phase
+        self._begun = ""
 
-    def note(self, text: str) -> None:
-        self._noted = text
+    def step(self, name: str, number: int, planned: int) -> None:
+        self._begun = name
 
     def update(self, progress: Progress) -> None:
-        if (self._noted, progress.phase) == (self._step, self._phase):
+        if (self._begun, progress.phase) == (self._step, self._phase):
             self._stop.set()
 
 
 @pytest.mark.parametrize("phase", ["loading", "settling"])
-def test_a_stop_sums_up_what_there_is(session: RaySession, tmp_path: Path, phase: str):
+def test_a_stop_sums_up_what_there_is(ray_here: RaySession, tmp_path: Path, phase: str):
     """The volumes that were measured are shown, the databases stay, and how to go on is said."""
     stop = StopRequest()
     view = _Stopping(stop, "volume-2000", phase)
-    summary = carried_out(session, tmp_path / "b", stop=stop, view=view, target="embedded")
+    summary = carried_out(ray_here, tmp_path / "b", stop=stop, view=view, target="embedded")
     assert list(summary["volumes"]) == ["200"]
     assert "goes on" in verdict(summary, "completion")["sentence"]
     run = json.loads((tmp_path / "b/steps/volume-2000/run.json").read_text())

@@ -11,6 +11,8 @@ import pyarrow.compute as pc
 import pytest
 
 from harness.rundir_reader import open_run
+from harness.sinks import LocalSink
+from harness.targets.sharded import ClientSession
 from tests.benchmarks.conftest import Control
 from tests.benchmarks.odd_stores import drops
 
@@ -130,3 +132,16 @@ def test_a_stop_ends_a_load_and_what_was_stored_stays(probing: Any):
     assert loaded["stopped"]
     assert loaded["stored"] < 300_000
     assert one.do("count")["tiers"]["stm"] + one.do("count")["tiers"]["im"] == loaded["stored"]
+
+
+def test_each_step_reports_its_own_retries(probing: Any, monkeypatch: Any):
+    """The session goes on over the steps of a benchmark; what it repeated before is not theirs."""
+    monkeypatch.setattr(ClientSession, "retries", 3)
+    one = probing()
+    monkeypatch.setattr(ClientSession, "retries", 5)
+    one.do("load", 10, False)
+    assert one.control.last.retries == 2
+    one.do("end")
+    one.do("begin", one.control, LocalSink(one.directory.path))
+    one.do("load", 20, False)
+    assert one.control.last.retries == 0

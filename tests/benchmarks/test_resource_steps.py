@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from harness.benchmarks.resource_utilization import (
     agents_for,
     check_rates,
+    prepare_steps,
     rate_name,
+    run_steps,
     step_plans,
 )
 from harness.errors import UsageError
@@ -94,3 +99,14 @@ def test_a_plan_of_a_rate_out_of_range_is_refused(rate):
 def test_a_rate_has_a_name_of_its_own(rate, name):
     """Whole where it is, and never rounded."""
     assert rate_name(rate) == name
+
+
+def test_how_many_steps_there_are_to_be_is_known_before_the_first():
+    """Whoever watches is told that with each step."""
+    told: list[tuple[str, int]] = []
+    bench: Any = SimpleNamespace(
+        planned=0, run_prepared=lambda name, _: told.append((name, bench.planned))
+    )
+    plans = step_plans(BASE, [100.0, 0.5], cost_duration_s=10.0, cost_rate=None)
+    run_steps(bench, prepare_steps(plans))
+    assert told == [(name, 6) for name in plans]
