@@ -8,63 +8,6 @@ const charts = (() => {
     return made;
   };
 
-  // Phases and events behind the lines: a warm-up is shaded, a phase begins at a quiet line.
-  function drawMarks(u, spec) {
-    const { ctx, bbox } = u;
-    const at = (x) => Math.min(Math.max(u.valToPos(x, "x", true), bbox.left), bbox.left + bbox.width);
-    const ratio = devicePixelRatio || 1;
-    let free = bbox.left;
-    ctx.save();
-    ctx.font = `${11 * ratio}px ui-sans-serif, system-ui, sans-serif`;
-    ctx.textBaseline = "top";
-    for (const mark of spec.marks) {
-      const end = mark.end === null ? mark.begin : mark.end;
-      if (end < u.scales.x.min || mark.begin > u.scales.x.max) continue;
-      const left = at(mark.begin);
-      if (mark.kind === "warm-up") {
-        ctx.fillStyle = `${plot.colourOf("c-olive")}24`;
-        ctx.fillRect(left, bbox.top, at(end) - left, bbox.height);
-      }
-      ctx.strokeStyle = plot.colourOf(mark.kind === "event" ? "c-pink" : "faint");
-      ctx.lineWidth = ratio;
-      ctx.setLineDash(mark.kind === "event" ? [] : [2 * ratio, 4 * ratio]);
-      if (mark.begin >= u.scales.x.min) {
-        ctx.beginPath();
-        ctx.moveTo(left, bbox.top);
-        ctx.lineTo(left, bbox.top + bbox.height);
-        ctx.stroke();
-      }
-      const words = mark.label;
-      const width = ctx.measureText(words).width;
-      if (left + 4 * ratio >= free && left + width + 8 * ratio < bbox.left + bbox.width) {
-        ctx.fillStyle = plot.colourOf("quiet");
-        ctx.fillText(words, left + 4 * ratio, bbox.top + 3 * ratio);
-        free = left + width + 12 * ratio;
-      }
-    }
-    ctx.restore();
-  }
-
-  // Intervals of points, which have no line to lie about.
-  function drawIntervals(u, spec, shown) {
-    const ratio = devicePixelRatio || 1;
-    u.ctx.save();
-    u.ctx.lineWidth = 1.5 * ratio;
-    spec.series.forEach((one, place) => {
-      if (!one.low || one.style !== "points" || !shown[place]) return;
-      u.ctx.strokeStyle = plot.seriesColour(one);
-      one.low.forEach((low, i) => {
-        if (low === null || one.high[i] === null || (spec.yLog && low <= 0)) return;
-        const x = u.valToPos(spec.x[i], "x", true);
-        u.ctx.beginPath();
-        u.ctx.moveTo(x, u.valToPos(low, "y", true));
-        u.ctx.lineTo(x, u.valToPos(one.high[i], "y", true));
-        u.ctx.stroke();
-      });
-    });
-    u.ctx.restore();
-  }
-
   const xQuantity = (spec) => (spec.xSpacing === "nines" ? "nines" : spec.xQuantity);
 
   function figures(spec, index, shown) {
@@ -106,7 +49,7 @@ const charts = (() => {
     const { offsetLeft, offsetTop, clientWidth } = u.over;
     const fits = left + tip.offsetWidth + 24 < clientWidth;
     tip.style.left = `${Math.max(0, offsetLeft + (fits ? left + 14 : left - tip.offsetWidth - 14))}px`;
-    tip.style.top = `${Math.max(0, offsetTop + Math.min(Math.max(top, 0), plot.HEIGHT - tip.offsetHeight - 40))}px`;
+    tip.style.top = `${Math.max(0, offsetTop + Math.min(Math.max(top, 0), u.height - tip.offsetHeight - 40))}px`;
     return `${words}: ${rows.map((row) => `${row.label} ${row.words}`).join(", ")}`;
   }
 
@@ -201,8 +144,6 @@ const charts = (() => {
     const choice = spec.axesChoice ? [button(spec.yLog ? "Linear" : "Log", "Logarithmic or linear axes", "axes", () => {
       spec.yLog = !spec.yLog;
       spec.xSpacing = spec.yLog ? "log" : "linear";
-      drawn.splice(drawn.findIndex((one) => one.u === u), 1);
-      u.destroy();
       draw(figure, spec);
     })] : [];
     return element("div", { className: "tools" }, ...choice,
@@ -222,12 +163,12 @@ const charts = (() => {
         const step = steps[event.key];
         const from = u.cursor.idx ?? (step > 0 ? -1 : spec.x.length);
         const next = Math.min(Math.max(from + step, 0), spec.x.length - 1);
-        u.setCursor({ left: u.valToPos(spec.x[next], "x"), top: 10 });
+        u.setCursor({ left: u.valToPos(spec.x[next], "x"), top: 10 }, true, true);
         spoken.textContent = host.dataset.figures || "";
       } else if (event.key === "+" || event.key === "=") zoomBy(u, spec, 0.5);
       else if (event.key === "-") zoomBy(u, spec, 2);
       else if (event.key === "Escape") {
-        u.setCursor({ left: -10, top: -10 });
+        u.setCursor({ left: -10, top: -10 }, true, true);
         showAll(u, spec);
       } else return;
       event.preventDefault();
@@ -239,11 +180,16 @@ const charts = (() => {
     const tip = element("div", { className: "tip", hidden: true });
     const { data, bands } = plot.columns(spec);
     const shown = spec.series.map(() => true);
+    const before = current(host);
+    if (before) {
+      drawn.splice(drawn.indexOf(before), 1);
+      before.u.destroy();
+    }
     host.replaceChildren();
     const u = new uPlot({
       width: Math.max(host.clientWidth, 120),
-      height: plot.HEIGHT,
-      padding: [10, 22, 0, 0],
+      height: spec.height ?? plot.HEIGHT,
+      padding: [10, spec.xQuantity === "span" ? 34 : 22, 0, 0], // room for half of the last label
       legend: { show: false },
       cursor: {
         y: false,
@@ -257,8 +203,8 @@ const charts = (() => {
       series: plot.lines(spec, bands),
       bands: plot.fills(spec, bands),
       hooks: {
-        drawClear: [(self) => drawMarks(self, spec)],
-        draw: [(self) => drawIntervals(self, spec, shown)],
+        drawClear: [(self) => marks.drawMoments(self, spec)],
+        draw: [(self) => marks.drawIntervals(self, spec, shown)],
         setCursor: [(self) => { host.dataset.figures = showTip(tip, self, spec, shown); }],
         setSelect: [(self) => {
           const { left, width } = self.select;
@@ -280,13 +226,44 @@ const charts = (() => {
       if (event.pointerType !== "touch") return;
       const { u } = current(host);
       const box = u.over.getBoundingClientRect();
-      u.setCursor({ left: event.clientX - box.left, top: event.clientY - box.top });
+      u.setCursor({ left: event.clientX - box.left, top: event.clientY - box.top }, true, true);
     });
     const details = figure.querySelector("details.data");
     details.addEventListener("toggle", () => {
-      if (details.open && !details.querySelector("table")) details.append(dataTable(spec));
+      details.querySelector(".scroll")?.remove();
+      if (details.open) details.append(dataTable(spec));
     });
+    sizes.observe(host);
   }
 
-  return { drawn, draw, listen };
+  // Draws values that have come since, in the place of those that are there; `spec` is the one
+  // that was drawn, with the same series in the same order. What is zoomed stays as it is;
+  // otherwise the last `spec.span` of x is shown, or all.
+  function update(figure, spec) {
+    const host = figure.querySelector(".plot");
+    const { u } = current(host);
+    const { min, max } = u.scales.x;
+    const last = spec.x.length - 1;
+    const read = host === document.activeElement && u.cursor.idx !== null ? u.data[0][u.cursor.idx] : null;
+    const { data } = plot.columns(spec);
+    if (host.classList.contains("zoomed")) {
+      u.setData(data, false);
+      u.setScale("x", { min, max });
+    } else if (spec.span && spec.x[0] < spec.x[last] - spec.span) {
+      u.setData(data, false);
+      u.setScale("x", { min: spec.x[last] - spec.span, max: spec.x[last] });
+    } else u.setData(data);
+    // Whoever reads by keyboard stays at the point, not at the place where it was.
+    if (read !== null) u.setCursor({ left: u.valToPos(read, "x"), top: 10 }, true, true);
+  }
+
+  const sizes = new ResizeObserver((entries) => {
+    for (const entry of entries) {
+      const one = current(entry.target);
+      const width = Math.floor(entry.contentRect.width);
+      if (one && width > 0 && width !== one.u.width) one.u.setSize({ width, height: one.u.height });
+    }
+  });
+
+  return { drawn, draw, update, listen };
 })();

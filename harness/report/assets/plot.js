@@ -3,6 +3,10 @@
 const plot = (() => {
   const HEIGHT = 260;
   const DASHES = { dashed: [6, 5] };
+  // Between the labels of an axis of minutes and hours, in seconds.
+  // Ticks of what is counted: no halves.
+  const COUNTS = Array.from({ length: 48 }, (_one, place) => [1, 2, 5][place % 3] * 10 ** Math.floor(place / 3));
+  const SPANS_S = [1, 2, 5, 10, 15, 30, 60, 120, 180, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400];
 
   const colourOf = (name) =>
     getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
@@ -61,14 +65,13 @@ const plot = (() => {
 
   function scales(spec) {
     const logX = spec.xSpacing === "log";
-    const last = spec.x.length - 1;
-    const only = spec.x.length === 1 || spec.x[0] === spec.x[last];
     return {
       x: {
         time: false,
         distr: logX ? 3 : 1,
         range: (_u, min, max) => {
-          if (only) return logX ? [min / 2, min * 2] : [min - 1, max + 1];
+          const last = spec.x.length - 1; // of a chart that goes on, not what it was
+          if (last < 1 || spec.x[0] === spec.x[last]) return logX ? [min / 2, min * 2] : [min - 1, max + 1];
           return logX && min === spec.x[0] && max === spec.x[last] ? [min / 1.05, max * 1.05] : [min, max];
         },
       },
@@ -102,13 +105,15 @@ const plot = (() => {
     const xQuantity = spec.xSpacing === "nines" ? "nines" : spec.xQuantity;
     const x = {
       ...look,
-      label: spec.xLabel,
+      label: spec.xUnlabelled ? undefined : spec.xLabel,
       labelSize: 18,
       size: 30,
       space: 56,
       values: (_u, splits) => labels(splits, xQuantity, {}),
       grid: { show: false },
     };
+    if (spec.xQuantity === "span") Object.assign(x, { incrs: SPANS_S, space: 76 });
+    if (spec.xQuantity === "count") x.incrs = COUNTS;
     if (spec.xSpacing === "nines") x.splits = (u, _i, min, max) => ninesSplits(u, min, max);
     if (spec.xSpacing === "log") x.splits = (_u, _i, min, max) => logSplits(min, max);
     if (spec.xSpacing !== "linear") x.filter = (_u, splits) => splits;
@@ -127,7 +132,7 @@ const plot = (() => {
   }
 
   function lines(spec, bands) {
-    const few = spec.x.length <= 24;
+    const few = () => spec.x.length <= 24; // for as long as they are few
     const drawn = spec.series.map((one, place) => {
       const colour = seriesColour(one);
       const points = one.style === "points";
@@ -138,7 +143,7 @@ const plot = (() => {
         dash: DASHES[one.style],
         fill: spec.stacked && place === 0 ? `${colour}cc` : undefined,
         paths: one.style === "steps" ? uPlot.paths.stepped({ align: 1 }) : points ? () => null : undefined,
-        points: { show: points || (few && one.style === "line"), size: points ? 9 : 6, fill: colour, stroke: colour },
+        points: { show: points || (one.style === "line" && !spec.stacked && few), size: points ? 9 : 6, fill: colour, stroke: colour },
         spanGaps: false,
       };
     });

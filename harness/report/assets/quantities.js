@@ -38,6 +38,15 @@ const quantities = (() => {
     return `${digits(value, trim, extra)} ${SIZES[unit]}`;
   }
 
+  // As harness.report.figures.span: 4.2 s, 1 min 05 s, 2 h 03 min.
+  function span(seconds, trim) {
+    if (seconds < 59.95) return `${trim ? Number(seconds.toFixed(1)) : Math.max(0, seconds).toFixed(1)} s`;
+    const whole = Math.round(seconds);
+    const [large, of, small, parts] = whole < 3600 ? ["min", 60, "s", whole % 60] : ["h", 3600, "min", Math.floor((whole % 3600) / 60)];
+    const much = `${Math.floor(whole / of)} ${large}`;
+    return trim && parts === 0 ? much : `${much} ${String(parts).padStart(2, "0")} ${small}`;
+  }
+
   function nines(value) {
     if (value === 0) return "least";
     const percent = 100 * (1 - 10 ** -value);
@@ -59,6 +68,7 @@ const quantities = (() => {
         return value.toLocaleString("en-US", { maximumFractionDigits: trim ? 1 : 2 });
       case "milliseconds": return time(value, trim, extra);
       case "seconds": return `${digits(value, trim, extra)} s`;
+      case "span": return span(value, trim);
       case "bytes": return size(value, trim, extra);
       case "bytes_s": return `${size(value, trim, extra)}/s`;
       case "percent": return `${digits(value, trim, extra)}%`;

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
+from harness.live.progress import Progress
 from harness.report import figures
-from harness.report.progress import Progress
 from harness.schema import ROLES
 
 __all__ = ["PANEL_WIDTH_MAX", "panel_lines", "plain_line", "reflowed_rows", "sparkline"]

@@ -12,8 +12,9 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from harness.report import Progress, live_view
-from harness.report.panel import panel_lines, plain_line, reflowed_rows, sparkline
+from harness.live.panel import panel_lines, plain_line, reflowed_rows, sparkline
+from harness.live.progress import Progress
+from harness.live.terminal import live_view
 
 NOW = Progress(
     elapsed_s=12.4,

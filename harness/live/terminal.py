@@ -16,7 +16,6 @@ import sys
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Protocol
 
 from rich.console import Console
 from rich.control import Control
@@ -24,26 +23,17 @@ from rich.live import Live
 from rich.segment import ControlType
 from rich.text import Text
 
+from harness.live.panel import panel_lines, plain_line, reflowed_rows
+from harness.live.progress import Progress
+from harness.live.view import View
 from harness.report.figures import plain
-from harness.report.panel import panel_lines, plain_line, reflowed_rows
-from harness.report.progress import Progress
 
-__all__ = ["PLAIN_INTERVAL_S", "View", "live_view"]
+__all__ = ["PLAIN_INTERVAL_S", "live_view"]
 
 PLAIN_INTERVAL_S = 2.0
 _HISTORY_MAX = 64
 # What writing to a stream raises that is closed, gone or full.
 _BROKEN = (OSError, ValueError)
-
-
-class View(Protocol):
-    """Something that shows a run as it goes. For one thread."""
-
-    def update(self, progress: Progress) -> None:
-        """Show a snapshot, or leave it out when the last one is recent enough."""
-
-    def note(self, text: str) -> None:
-        """Say something that stays, in a line of its own."""
 
 
 @contextmanager
@@ -82,7 +72,13 @@ def _has_panel(console: Console) -> bool:
     return is_terminal and not console.is_dumb_terminal and not os.environ.get("NO_COLOR")
 
 
-class _PlainView:
+class _TerminalView(View):
+    def step(self, name: str, number: int, planned: int) -> None:
+        of_all = f" ({number} of {planned})" if planned else ""
+        self.note(f"step {name}{of_all}")
+
+
+class _PlainView(_TerminalView):
     def __init__(self, console: Console) -> None:
         self._console = console
         self._phase: str | None = None
@@ -109,7 +105,7 @@ class _PlainView:
             self._broken = True
 
 
-class _PanelView:
+class _PanelView(_TerminalView):
     def __init__(self, console: Console, live: Live) -> None:
         self._console = console
         self._live = live
