@@ -21,11 +21,13 @@ esac
 : "${RAY_enable_metrics_collection:=0}"
 : "${RAY_event_stats:=0}"
 : "${RAY_DEDUP_LOGS:=0}"
+# The autoscaler's own metrics, which it would serve to whoever reaches the head, have no port.
+: "${AUTOSCALER_METRIC_PORT:=-1}"
 : "${RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO:=0}"
 : "${OMP_NUM_THREADS:=1}"
 : "${OPENBLAS_NUM_THREADS:=1}"
 export PATH HARNESS_CHECKOUT RAY_AUTH_MODE RAY_enable_autoscaler_v2 RAY_USAGE_STATS_ENABLED \
-    RAY_enable_metrics_collection RAY_event_stats RAY_DEDUP_LOGS \
+    RAY_enable_metrics_collection RAY_event_stats RAY_DEDUP_LOGS AUTOSCALER_METRIC_PORT \
     RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO OMP_NUM_THREADS OPENBLAS_NUM_THREADS
 
 # Where shards keep their databases: the folder that cluster/setup was told.

@@ -21,7 +21,7 @@ from harness.pacing import due_times_ns, start_delay_ns
 from harness.plan import RunPlan
 from harness.recorder import Recorder
 from harness.schema import OPERATIONS, OUTCOMES, PHASES
-from harness.targets.base import Session
+from harness.targets.driven import Session
 from harness.workload import WorkloadAgent
 from memory_core.client import Answer, BatchTiming
 from memory_core.errors import BadInputError, DeadlineError, MemoryCoreError

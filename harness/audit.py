@@ -92,7 +92,7 @@ class AuditSession(Protocol):
     """What an audit asks a store through."""
 
     def submit(self, operation: Operation) -> Awaitable[Answer]:
-        """See `harness.targets.base.Session`."""
+        """See `harness.targets.driven.Session`."""
 
     async def call(self, operation: Operation) -> Result:
         """Put an operation that is of no agent to the whole store."""

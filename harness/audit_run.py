@@ -28,7 +28,7 @@ from harness.launch import pinned_to
 from harness.plan import RunPlan
 from harness.rundir_reader import RunReader
 from harness.targets import load_target
-from harness.targets.base import Target
+from harness.targets.driven import DrivenTarget
 from harness.trace import ReplaySlice, Trace
 from harness.workload import preload_share
 from memory_core.operations import Agents
@@ -122,7 +122,7 @@ async def _audit_part(auditor: Auditor, task: _Task, plan: RunPlan, part: AuditP
     await asyncio.gather(*(audit_some(agents) for _ in range(_AGENTS_AT_ONCE)))
 
 
-def _its_agents(target: Target, task: _Task, part: AuditPart) -> range:
+def _its_agents(target: DrivenTarget, task: _Task, part: AuditPart) -> range:
     """The agents that may have memories in the store that a part is audited in."""
     return range(part.first, part.last) if target.in_process else range(task.agents)
 
@@ -161,7 +161,7 @@ class RunAudit:
         self,
         plan: RunPlan,
         agents: int,
-        target: Target,
+        target: DrivenTarget,
         trace: Trace | None,
         *,
         ranges: Sequence[tuple[int, int]],

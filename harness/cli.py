@@ -23,6 +23,7 @@ from harness.commands.measuring import say
 from harness.commands.plan import plan
 from harness.commands.report import report
 from harness.commands.run import run
+from harness.commands.runs import runs
 from harness.commands.simulate import simulate
 from harness.commands.store import store
 from harness.commands.targets import targets
@@ -95,5 +96,5 @@ def _command() -> None:
     """A load harness for agent memories: how many agents does a store carry, and at what cost?"""
 
 
-for _each in (run, bench, report, compare, capacity, plan, simulate, targets, store, doctor):
+for _each in (run, bench, report, compare, runs, capacity, plan, simulate, targets, store, doctor):
     _command.add_command(_each)

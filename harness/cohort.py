@@ -33,7 +33,7 @@ from harness.recorder import CountingRecorder, Recorder, RowRecorder
 from harness.remote_put import PUT_TIMEOUT_S, RemotePut
 from harness.sinks import LoadgenWriter, LocalSink, OpsWriter, RemoteSink, Sink
 from harness.targets import load_target
-from harness.targets.base import Session
+from harness.targets.driven import Session
 from harness.trace import ReplaySlice
 from harness.workload import (
     MixedAgent,
@@ -71,7 +71,10 @@ class CohortSpec(msgspec.Struct, frozen=True):
 
 
 class CohortResult(msgspec.Struct, frozen=True):
-    """How a cohort ended."""
+    """How a cohort ended.
+
+    ``complaints`` are what the store said of failures that count as ``error``, and how often.
+    """
 
     cohort: int
     operations: int
@@ -81,6 +84,7 @@ class CohortResult(msgspec.Struct, frozen=True):
     lived_s: float
     failed_agents: int
     error: str | None
+    complaints: dict[str, int] = {}
 
 
 def workload_agent(plan: RunPlan, number: int, replay: ReplaySlice | None) -> WorkloadAgent:
@@ -161,6 +165,7 @@ class _Cohort:
             lived_s=lived_s,
             failed_agents=failed,
             error=self._error,
+            complaints=dict(getattr(session, "complaints", {})),
         )
 
     async def _close(self, session: Session, recorder: Recorder) -> None:
@@ -170,6 +175,8 @@ class _Cohort:
         alive = asyncio.create_task(self._keep_alive())
         try:
             await session.close()
+        except RunFailedError as error:
+            self._note(error)
         finally:
             try:
                 await asyncio.to_thread(recorder.close)
@@ -202,7 +209,8 @@ class _Cohort:
             for number, workload in enumerate(workloads, self._spec.first)
             for store in workload.preload(preload_share(states, agents, number))
         )
-        while some := list(islice(stores, PRELOAD_TOGETHER)):
+        together = getattr(session, "window", PRELOAD_TOGETHER)
+        while some := list(islice(stores, together)):
             for answer in await asyncio.gather(*map(session.submit, some)):
                 if isinstance(answer.result, Failure):
                     reason = answer.result.exception()
@@ -304,7 +312,7 @@ class _Cohort:
             operations=done.operations,
             failures=done.failures,
             retries=session.retries,
-            latencies=done.latencies,
+            tally=done.tally,
             at_ns=time.perf_counter_ns() - self._origin_ns,
             start_wall_ns=self._wall_ns,
             start_monotonic_ns=self._origin_ns,

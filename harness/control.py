@@ -23,6 +23,7 @@ from typing import Any
 import msgspec
 
 from harness.answer_checks import AnswerCounts
+from harness.operation_tally import Tally, add_tally
 from harness.sinks import LocalSink
 
 __all__ = [
@@ -49,6 +50,8 @@ class CohortReady(msgspec.Struct, frozen=True):
 class CohortReport(msgspec.Struct, frozen=True):
     """What a cohort did since it last reported: for the live view, and for when it is lost.
 
+    ``operations`` and ``failures`` are measured ones, or memories that were loaded; ``tally`` has
+    all that have times, by phase and operation. The last report comes when all agents have ended.
     ``at_ns`` counts from the cohort's start, which the ``start_`` fields place on both its clocks.
     """
 
@@ -58,7 +61,7 @@ class CohortReport(msgspec.Struct, frozen=True):
     operations: int
     failures: int
     retries: int
-    latencies: list[tuple[int, int]]
+    tally: Tally
     at_ns: int = 0
     start_wall_ns: int = 0
     start_monotonic_ns: int = 0
@@ -78,7 +81,7 @@ class LastSeen(msgspec.Struct, frozen=True):
 
 
 class Snapshot(msgspec.Struct):
-    """All cohorts together, as the driver asks for it; ``latencies`` since it last did.
+    """All cohorts together since the run began, as the driver asks for it.
 
     ``silent_s`` is how long ago each was last heard of that is late, also because it has ended.
     """
@@ -89,7 +92,7 @@ class Snapshot(msgspec.Struct):
     operations: int
     failures: int
     retries: int
-    latencies: dict[int, int]
+    tally: Tally
     silent_s: dict[int, float] = {}
     answers: AnswerCounts = msgspec.field(default_factory=AnswerCounts)
 
@@ -102,7 +105,7 @@ class Control:
         self._ready: list[CohortReady] = []
         self._reports: dict[int, CohortReport] = {}
         self._operations = self._failures = 0
-        self._latencies: dict[int, int] = {}
+        self._tally: Tally = {}
         self._go = asyncio.Event()
         self._connected = asyncio.Event()
         self._connection = b""
@@ -148,8 +151,7 @@ class Control:
         self._operations_of[report.cohort] += report.operations
         self._operations += report.operations
         self._failures += report.failures
-        for bucket, count in report.latencies:
-            self._latencies[bucket] = self._latencies.get(bucket, 0) + count
+        add_tally(self._tally, report.tally)
         return not self._stopped
 
     async def alive(self, cohort: int) -> None:
@@ -175,7 +177,6 @@ class Control:
 
     async def snapshot(self) -> bytes:
         """A packed `Snapshot`."""
-        latencies, self._latencies = self._latencies, {}
         reports = self._reports.values()
         now_s = monotonic()
         answers = AnswerCounts()
@@ -189,7 +190,7 @@ class Control:
                 operations=self._operations,
                 failures=self._failures,
                 retries=sum(report.retries for report in reports),
-                latencies=latencies,
+                tally=self._tally,
                 silent_s={
                     cohort: now_s - heard_s
                     for cohort, heard_s in self._heard_s.items()

@@ -28,7 +28,7 @@ from harness.faults import OPTION, Fault
 from harness.launch import BackgroundRefresh, pinned_to
 from harness.node_injector import injector_actor
 from harness.rundir import RunDirectory
-from harness.targets.base import WatchedProcess
+from harness.targets.driven import WatchedProcess
 
 __all__ = ["FaultInjection"]
 

@@ -10,6 +10,7 @@ import platform
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,9 @@ __all__ = [
     "filesystem_type",
     "harness_commit",
     "host_facts",
+    "is_gone",
     "is_tmpfs",
+    "this_process",
 ]
 
 # What a figure may depend on, besides this package itself.
@@ -42,6 +45,9 @@ PACKAGES = (
 
 # How long git may take to answer, on a slow disk.
 GIT_S_MAX = 10.0
+
+# Of a process's start, as two readings of it may differ.
+_START_S_TOLERANCE = 1.0
 
 _MEMORY_FILESYSTEMS = frozenset({"tmpfs", "ramfs", "devtmpfs"})
 
@@ -91,6 +97,44 @@ def filesystem_type(path: Path) -> str | None:
 def is_tmpfs(path: Path) -> bool:
     """Whether what is written at `path` goes to memory, so that fsync gives no durability."""
     return filesystem_type(path) in _MEMORY_FILESYSTEMS
+
+
+def this_process() -> dict[str, Any]:
+    """Who this process is: ``hostname``, ``pid``, and ``started_s`` after the machine's start.
+
+    The last tells it from a later one of the same number; that it counts from the machine's start
+    keeps it out of reach of whoever sets the clock.
+    """
+    pid = os.getpid()
+    return {"hostname": platform.node(), "pid": pid, "started_s": _started_s(pid)}
+
+
+def is_gone(process: Mapping[str, Any]) -> bool | None:
+    """Whether the process that `this_process` told of has ended; None if that cannot be known.
+
+    It cannot of a process of another host, nor of what is no such description.
+    """
+    pid, started_s = process.get("pid"), process.get("started_s")
+    if process.get("hostname") != platform.node() or not isinstance(pid, int):
+        return None
+    if not isinstance(started_s, int | float):
+        return None
+    try:
+        found_s = _started_s(pid)
+        return found_s is None or abs(found_s - started_s) > _START_S_TOLERANCE
+    except (ValueError, OverflowError, psutil.Error):  # no process or time, or kept from us
+        return None
+
+
+def _started_s(pid: int) -> float | None:
+    """When a process started; None if there is none, or it has ended and nobody has noticed yet."""
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        return round(process.create_time() - psutil.boot_time(), 2)
+    except psutil.NoSuchProcess:
+        return None
 
 
 def harness_commit() -> dict[str, Any] | None:

@@ -18,11 +18,13 @@ from harness.errors import RunFailedError
 from harness.ray_session import RaySession
 from harness.remote_put import RemotePut, reason
 from harness.sinks import LocalSink, RemoteSink, Sink
-from harness.targets.base import WatchedProcess
+from harness.targets.driven import WatchedProcess
 
 __all__ = ["BackgroundRefresh", "Cohorts", "Controller", "pinned_to"]
 
 _ANSWER_TIMEOUT_S = 30.0
+# Every cohort waits at the barrier in a call of its own, and its release has to get in besides.
+_CALLS_MAX = 10_000_000
 
 
 def pinned_to(node_id: str) -> NodeAffinitySchedulingStrategy:
@@ -38,7 +40,7 @@ class Controller:
             control_actor()
             .options(
                 scheduling_strategy=pinned_to(session.node_id),
-                max_concurrency=10_000,
+                max_concurrency=_CALLS_MAX,
                 enable_task_events=False,
             )
             .remote(str(run_directory.resolve()))

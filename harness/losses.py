@@ -98,7 +98,7 @@ class CohortWatch:
     Args:
         plan: of the run.
         ranges: the agents of each cohort, as (first, last + 1).
-        ready: the cohorts as they came to the barrier.
+        ready: the cohorts as they came to the barrier; after a stop, some may not have.
         hosts: the address of each node, by its id.
         driver_node_id: of the driver's node.
         lose: has the control actor take nothing more from a cohort.
@@ -206,13 +206,14 @@ class CohortWatch:
         seen = self._lose(cohort)
         self._last_seen[cohort] = seen
         first, last = self._ranges[cohort]
-        place = self.places[cohort]
+        place = self.places.get(cohort)
+        node_id = "" if place is None else place.node_id
         loss = Loss(
             cohort=cohort,
             first_agent=first,
             agents=last - first,
-            node_id=place.node_id,
-            host=self._hosts.get(place.node_id, ""),
+            node_id=node_id,
+            host=self._hosts.get(node_id, ""),
             at_s=round(max(elapsed_s - seen.silent_s, 0.0), 3),
             noticed_s=round(elapsed_s, 3),
             cause=cause,
@@ -226,10 +227,11 @@ class CohortWatch:
     def _kill(self, cohort: int) -> None:
         """End a process that does not answer; one on another node cannot be reached by its id.
 
-        Its task has not ended, so its id is still its own.
+        Its task has not ended, so its id is still its own. That of one that never came to the
+        barrier, for a store's opening hangs, is not known: Ray ends its task.
         """
-        place = self.places[cohort]
-        if place.node_id == self._driver_node_id:
+        place = self.places.get(cohort)
+        if place is not None and place.node_id == self._driver_node_id:
             with contextlib.suppress(OSError):
                 os.kill(place.pid, signal.SIGKILL)
 

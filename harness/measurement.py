@@ -7,19 +7,23 @@ else a plan asks for (faults, backups) is begun here and ended here.
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from harness.cohort import CohortResult
+from harness.control import Snapshot
 from harness.fault_injection import FaultInjection
 from harness.head_watch import HeadWatch
 from harness.launch import BackgroundRefresh, Cohorts, Controller
+from harness.live.view import View
 from harness.losses import CohortWatch, hit_cohorts
 from harness.node_watch import NodeWatch
 from harness.prepared import PreparedRun, StopRequest
 from harness.progress_meter import ProgressMeter
-from harness.report.live import View
 from harness.run_backups import LAST_BACKUP_S, RunBackups
 from harness.rundir import RunDirectory, Status
 from harness.samplers import Samplers
@@ -28,6 +32,7 @@ __all__ = ["POLL_INTERVAL_S", "Measurement", "Started"]
 
 POLL_INTERVAL_S = 0.25
 _STOP_GRACE_S = 40.0
+_COMPLAINTS_MAX = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +72,7 @@ class Measurement:
         self._stop = stop
         self._meter = meter
         self._restarts_seen = 0
+        self._phase = ""
         self.has_begun = False
         self.measured_s = 0.0
         self.problems: list[str] = []
@@ -100,8 +106,7 @@ class Measurement:
             if warm and not self._stop.requested:
                 started.backups.begin()
             self._look_for_restarts(started, snapshot.retries)
-            self._meter.take(snapshot, self._latest(started.samplers))
-            self._view.update(self._meter.at("measuring" if warm else "warm-up"))
+            self._show(started, snapshot)
             if self._stop.requested and stopped_at is None:
                 stopped_at = time.monotonic()
                 self.tell_phase("stopping")
@@ -110,14 +115,21 @@ class Measurement:
             if stopped_at is not None and time.monotonic() - stopped_at > _STOP_GRACE_S:
                 self.problems.append("cohorts did not stop in time and were ended")
                 watch.give_up_all(cohorts, snapshot.silent_s, self._meter.elapsed_s)
+        # Cohorts report once more when their agents have ended: now it is all there.
+        self._show(started, controller.snapshot())
         started.injection.close()
         started.backups.close(0.0 if self._stop.requested else LAST_BACKUP_S)
         return self._conclude(cohorts, started.injection, watch)
 
     def tell_phase(self, name: str) -> None:
         """Note a phase of the run, and show it."""
+        self._phase = name
         self._directory.append_event("phase", phase=name)
         self._view.update(self._meter.at(name))
+
+    def _show(self, started: Started, snapshot: Snapshot) -> None:
+        self._meter.take(snapshot, self._latest(started.samplers), started.nodes.hosts)
+        self._view.update(self._meter.at(self._phase))
 
     def _look_for_restarts(self, started: Started, retries: int) -> None:
         """Sample the processes that serve now, if batches had to be sent again since."""
@@ -151,6 +163,18 @@ class Measurement:
         self.measured_s = max(lived_s - self._prepared.plan.warmup_s, 0.0)
         self.problems += [loss.sentence for loss in watch.unexpected]
         self.problems += cohorts.errors
+        self.problems += _complaints(cohorts.results)
         if self._stop.requested:
             return "interrupted"
         return "failed" if cohorts.errors or watch.unexpected else "complete"
+
+
+def _complaints(results: Sequence[CohortResult]) -> list[str]:
+    """What a store said of operations that failed for reasons of its own, in sentences."""
+    said: Counter[str] = Counter()
+    for one in results:
+        said.update(one.complaints)
+    return [
+        f"{count:,} {'operation' if count == 1 else 'operations'} failed with: {words}"
+        for words, count in said.most_common(_COMPLAINTS_MAX)
+    ]

@@ -78,6 +78,14 @@ class NodeWatch:
         }
         self._directory.write_run({"topology": document})
 
+    @property
+    def hosts(self) -> dict[str, str]:
+        """The name of each node's host, or its address, by the node's id."""
+        return {
+            node_id: document["host"] or document["address"]
+            for node_id, document in self._documents.items()
+        }
+
     def name(self, node_id: str) -> str:
         """What a sentence calls a node: its host, and enough of its id to tell it from another."""
         document = self._documents[node_id]

@@ -74,7 +74,7 @@ class Wanted:
         shards: of the store, all together; None is a number for each node.
         shards_per_node: that number; None is one a core.
         agents_per_task: None chooses.
-        in_process: the store works in the agents' processes, so there are no shards.
+        in_process: there are no shards; mostly since the store works in the agents' processes.
         one_process: all agents are threads of one process.
     """
 

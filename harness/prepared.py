@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from harness.placement import Node, Places, Wanted, place
 from harness.plan import RunPlan
-from harness.targets.base import Target
+from harness.targets.driven import DrivenTarget
 from harness.trace import Trace
 
 __all__ = ["PreparedRun", "StopRequest", "places_of"]
@@ -36,12 +36,12 @@ class PreparedRun:
 
     plan: RunPlan
     agents: int
-    target: Target
+    target: DrivenTarget
     trace: Trace | None
 
 
 def places_of(
-    plan: RunPlan, agents: int, target: Target, nodes: Sequence[Node], driver_node_id: str
+    plan: RunPlan, agents: int, target: DrivenTarget, nodes: Sequence[Node], driver_node_id: str
 ) -> Places:
     """Where the shards and the agents of a plan go.
 
@@ -53,7 +53,7 @@ def places_of(
         shards=plan.shards,
         shards_per_node=plan.shards_per_node,
         agents_per_task=plan.agents_per_task,
-        in_process=target.in_process,
+        in_process=not getattr(target, "has_shards", not target.in_process),
         one_process=target.agents_are_threads,
     )
     return place(nodes, driver_node_id, wanted)

@@ -1,6 +1,7 @@
 """From the control actor's snapshots to what the live view shows.
 
-Rates and percentiles are of the last seconds; the time that is left follows from them.
+Rates and percentiles are of the last seconds; the time that is left follows from them. Counts are
+the control actor's, which adds up what cohorts report: what was counted once stays.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ from types import EllipsisType
 from typing import Any
 
 from harness.control import Snapshot
+from harness.live.counts import Counts
+from harness.live.progress import NodeFigures, Progress
+from harness.node_figures import SampledNodes
+from harness.operation_tally import counts_of, latencies_of
 from harness.plan import RunPlan
 from harness.recorder import bucket_start_ns
-from harness.report.progress import Progress
 from harness.workload import RETRIEVES, SEARCHES, STATES
 
 __all__ = ["ProgressMeter", "operations_total", "quantile_ms"]
@@ -70,9 +74,12 @@ class ProgressMeter:
         self._made_s = clock()
         self._begun_s: float | None = None
         self._total = operations_total(plan, agents) if total is ... else total
-        self._recent: deque[tuple[float, int, dict[int, int]]] = deque()
+        # when, and what there was since the run's beginning: operations, and all latencies
+        self._recent: deque[tuple[float, int, Counter[int]]] = deque()
         self._snapshot: Snapshot | None = None
-        self._samples: Sequence[Mapping[str, Any]] = ()
+        self._counts: Counts = {}
+        self._sampled = SampledNodes()
+        self._nodes: tuple[NodeFigures, ...] = ()
 
     @property
     def operations(self) -> int:
@@ -92,30 +99,34 @@ class ProgressMeter:
     def begin(self) -> None:
         """The barrier opens."""
         self._begun_s = self._clock()
-        self._recent.append((self._begun_s, 0, {}))
+        self._recent.append((self._begun_s, 0, Counter()))
 
-    def take(self, snapshot: Snapshot, samples: Sequence[Mapping[str, Any]]) -> None:
-        """Take a snapshot, and the newest sample of each node."""
+    def take(
+        self,
+        snapshot: Snapshot,
+        samples: Sequence[Mapping[str, Any]],
+        hosts: Mapping[str, str] | None = None,
+    ) -> None:
+        """Take a snapshot, the newest sample of each node, and the nodes' names by their ids."""
         now = self._clock()
         self._snapshot = snapshot
-        self._samples = samples
-        self._recent.append((now, snapshot.operations, snapshot.latencies))
+        self._counts = counts_of(snapshot.tally)
+        self._nodes = self._sampled.figures(samples, hosts or {})
+        self._recent.append((now, snapshot.operations, latencies_of(snapshot.tally)))
         while len(self._recent) > 2 and now - self._recent[0][0] > WINDOW_S:
             self._recent.popleft()
 
     def at(self, phase: str) -> Progress:
         """Where the run is now."""
         snapshot = self._snapshot
-        latencies: Counter[int] = Counter()
-        for _, _, part in self._recent:
-            latencies.update(part)
+        latencies = self._recent[-1][2] - self._recent[0][2] if self._recent else Counter()
         cpu: dict[str, float] = {}
         rss: Counter[str] = Counter()
-        for sample in self._samples:
-            for role, figures in sample.get("roles", {}).items():
-                cpu[role] = cpu.get(role, 0.0) + (figures["cpu_percent"] or 0.0)
-                rss[role] += figures["rss_bytes"] or 0
-        node = [sample["cpu_percent"] for sample in self._samples if sample.get("cpu_percent")]
+        for node in self._nodes:
+            for role, figures in node.roles.items():
+                cpu[role] = cpu.get(role, 0.0) + figures.cpu_percent
+                rss[role] += figures.rss_bytes
+        busy = [node.cpu_percent for node in self._nodes if node.cpu_percent]
         started = snapshot.agents_started if snapshot else 0
         done = snapshot.agents_done if snapshot else 0
         return Progress(
@@ -134,8 +145,10 @@ class ProgressMeter:
             in_flight=started - done,
             cpu_percent_by_role=cpu,
             rss_bytes_by_role=rss,
-            node_cpu_percent=sum(node) / len(node) if node else None,
+            node_cpu_percent=sum(busy) / len(busy) if busy else None,
             eta_s=self._eta_s(),
+            counts=self._counts,
+            nodes=self._nodes,
         )
 
     def _rate(self) -> float:

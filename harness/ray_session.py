@@ -61,6 +61,9 @@ _QUIET = {
     "RAY_enable_metrics_collection": "0",
     "RAY_event_stats": "0",
     "RAY_DEDUP_LOGS": "0",
+    # Where prometheus-client is installed, Ray's autoscaler would serve metrics of its own to
+    # whoever reaches this machine: it cannot on no port, and says so in its log alone.
+    "AUTOSCALER_METRIC_PORT": "-1",
     # one thread each: a second one that waits for a busy core costs more than it brings
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",

@@ -13,12 +13,12 @@ import math
 from array import array
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from harness.operation_tally import KINDS, OperationTally, Tally, kind_of, measured
 from harness.schema import OUTCOMES
 from harness.sinks import LoadgenWriter, OpsWriter
 
@@ -50,13 +50,15 @@ FIELDS = (
 )
 _WIDTH = len(FIELDS)
 _COLUMN = {name: position for position, name in enumerate(FIELDS)}
+_OP, _OUTCOME = _COLUMN["op"], _COLUMN["outcome"]
+# How far apart two phases are, and two operations, where each kind has a cell for each outcome.
+_PHASE_CELLS, _OP_CELLS = kind_of(1, 0) * len(OUTCOMES), kind_of(0, 1) * len(OUTCOMES)
 MAX_BUFFERED_ROWS = 262_144
 MAX_WAITING_FLUSHES = 4
 
 # The live view's histogram: 16 buckets an octave from 1 us, which is 4.4% wide.
 _BUCKETS_AN_OCTAVE = 16
 LATENCY_BUCKETS = 36 * _BUCKETS_AN_OCTAVE
-_FIRST_FAILURE = OUTCOMES.index("bad_input")
 
 
 def bucket_of_ns(latency_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -71,13 +73,20 @@ def bucket_start_ns(bucket: float) -> float:
     return 1_000.0 * math.exp2(bucket / _BUCKETS_AN_OCTAVE)
 
 
-@dataclass(frozen=True, slots=True)
 class RowProgress:
-    """What was done since the last look; warm-up counts only in ``latencies``."""
+    """What was done since the last look.
 
-    operations: int
-    failures: int
-    latencies: list[tuple[int, int]]  # (bucket, count)
+    Attributes:
+        tally: by phase and operation.
+        operations: of the phase ``measure``.
+        failures: those among them that failed.
+    """
+
+    __slots__ = ("failures", "operations", "tally")
+
+    def __init__(self, tally: Tally) -> None:
+        self.tally = tally
+        self.operations, self.failures = measured(tally)
 
 
 class Recorder(Protocol):
@@ -108,28 +117,27 @@ class Recorder(Protocol):
 
 
 class CountingRecorder:
-    """Counts and keeps nothing: what a run with ``--record off`` has."""
+    """Counts outcomes and keeps nothing: what a run with ``--record off`` has."""
 
     is_full = False
     stalls = 0
 
     def __init__(self) -> None:
         self.add: Callable[[tuple[int, ...]], None] = self._count
-        self._operations = self._failures = 0
+        self._cells = [0] * (KINDS * len(OUTCOMES))
 
     def _count(self, row: tuple[int, ...]) -> None:
-        measured = row[0]  # warm-up is phase 0
-        self._operations += measured
-        self._failures += measured and row[_COLUMN["outcome"]] >= _FIRST_FAILURE
+        self._cells[row[0] * _PHASE_CELLS + row[_OP] * _OP_CELLS + row[_OUTCOME]] += 1
 
     def add_lag(self, at_ns: int, lag_ns: int) -> None:
         """Nothing is kept."""
 
     def progress(self) -> RowProgress:
         """See `Recorder`."""
-        done = RowProgress(self._operations, self._failures, [])
-        self._operations = self._failures = 0
-        return done
+        cells, self._cells = self._cells, [0] * len(self._cells)
+        parts = [cells[at : at + _OP_CELLS] for at in range(0, len(cells), _OP_CELLS)]
+        tally = {kind: OperationTally(part) for kind, part in enumerate(parts) if any(part)}
+        return RowProgress(tally)
 
     def flush(self) -> None:
         """Nothing waits."""
@@ -179,18 +187,7 @@ class RowRecorder:
         rows = np.concatenate([*self._unseen, new]).reshape(-1, _WIDTH)
         self._seen = len(self._rows)
         self._unseen.clear()
-        if not len(rows):
-            return RowProgress(0, 0, [])
-        latency = rows[:, _COLUMN["finished"]] - rows[:, _COLUMN["scheduled"]]
-        counts = np.bincount(bucket_of_ns(latency))
-        used = np.flatnonzero(counts)
-        measured = rows[:, 0] > 0
-        failed = measured & (rows[:, _COLUMN["outcome"]] >= _FIRST_FAILURE)
-        return RowProgress(
-            int(measured.sum()),
-            int(failed.sum()),
-            list(zip(used.tolist(), counts[used].tolist(), strict=True)),
-        )
+        return RowProgress(_tally_of(rows) if len(rows) else {})
 
     def flush(self) -> None:
         """Hand the buffer to the writing thread and begin another, with an `add` of its own.
@@ -243,6 +240,36 @@ class RowRecorder:
     def _write_lags(self, buffer: array[int]) -> None:
         lags = np.frombuffer(buffer, np.int64).reshape(-1, 2)
         self._loadgen.write({"at_ns": lags[:, 0] - self._origin_ns, "lag_ns": lags[:, 1]})
+
+
+def _tally_of(rows: npt.NDArray[np.int64]) -> Tally:
+    """What rows came to, in one pass over each column that it takes.
+
+    `np.bincount` adds weights up as float64, which is exact up to 2^53: 104 days of time.
+    """
+    field = {name: rows[:, at] for name, at in _COLUMN.items()}
+    kind = kind_of(field["phase"], field["op"])
+    outcomes = np.bincount(kind * len(OUTCOMES) + field["outcome"], minlength=KINDS * len(OUTCOMES))
+    response_ns = field["finished"] - field["scheduled"]
+    cells = np.bincount(kind * LATENCY_BUCKETS + bucket_of_ns(response_ns))
+    used = np.flatnonzero(cells)
+    times_ns = (
+        response_ns,
+        field["sent"] - field["started"],
+        field["finished"] - field["sent"] - field["shard_wait"] - field["service"],
+        field["shard_wait"],
+        field["service"],
+    )
+    sums = [np.bincount(kind, weights=one, minlength=KINDS) for one in times_ns]
+    tally = {
+        one: OperationTally(ends, {}, *(int(total[one]) for total in sums))
+        for one, ends in enumerate(outcomes.reshape(KINDS, -1).tolist())
+        if any(ends)
+    }
+    for cell, count in zip(used.tolist(), cells[used].tolist(), strict=True):
+        one, bucket = divmod(cell, LATENCY_BUCKETS)
+        tally[one].latencies[bucket] = count
+    return tally
 
 
 def _columns(rows: npt.NDArray[np.int64], origin_ns: int) -> dict[str, npt.NDArray[Any]]:

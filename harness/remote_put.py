@@ -18,6 +18,8 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 
+from harness.errors import HarnessError
+
 __all__ = ["PUT_TIMEOUT_S", "RemotePut", "reason"]
 
 # How long a cohort waits for the driver's node to take a file; then its agents stop.
@@ -55,7 +57,12 @@ class RemotePut:
 
 
 def reason(error: RayError) -> str:
-    """What went wrong, in one line: a remote traceback's last, another error's first."""
+    """What went wrong, in one line: a remote traceback's last, another error's first.
+
+    Of an error that is ours its text, which is a sentence.
+    """
+    if isinstance(error, RayTaskError) and isinstance(error.cause, HarnessError):
+        return str(error.cause)
     if isinstance(error, WorkerCrashedError):
         return "its process was killed or crashed"
     if isinstance(error, NodeDiedError | LocalRayletDiedError):

@@ -11,7 +11,7 @@ import time
 
 from harness.plan import RunPlan
 from harness.rundir import RunDirectory
-from harness.targets.base import BacksUp, Target
+from harness.targets.driven import BacksUp, DrivenTarget
 from memory_core.backups import repeat
 from memory_core.errors import MemoryCoreError
 
@@ -30,7 +30,7 @@ class RunBackups:
         directory: where events go.
     """
 
-    def __init__(self, plan: RunPlan, target: Target, directory: RunDirectory) -> None:
+    def __init__(self, plan: RunPlan, target: DrivenTarget, directory: RunDirectory) -> None:
         self._uri = plan.backup
         self._interval_s = plan.backup_interval_s
         self._target = target

@@ -139,12 +139,14 @@ class RunDirectory:
     Attributes:
         path: the directory.
         lost_events: events that could not be written.
+        on_event: told of each event, by the thread that appends it; for whoever watches.
     """
 
     def __init__(self, path: Path, run: Mapping[str, Any]) -> None:
         """For `create`, which is how one is made."""
         self.path = path
         self.lost_events = 0
+        self.on_event: Callable[[Mapping[str, Any]], None] = lambda _: None
         self._run = dict(run)
         self._lock = threading.RLock()
 
@@ -176,6 +178,7 @@ class RunDirectory:
         else:
             check_out(path)
         run = {"status": "running", "command": command, "started": started.isoformat()}
+        run |= _writer()
         with _refusals(path):
             path.mkdir(parents=True, exist_ok=True)
             # Made only if it is not there: of two runs that found the folder empty, one goes on.
@@ -185,6 +188,10 @@ class RunDirectory:
             for folder in folders:
                 (path / folder).mkdir()
         return cls(path, run)
+
+    def resume(self) -> None:
+        """Note that this process goes on with a directory that is there."""
+        self.write_run({"status": "running", **_writer()})
 
     def write_run(self, run: Mapping[str, Any]) -> None:
         """Add `run` to ``run.json``, over what it has under the same keys; atomic, synced.
@@ -218,10 +225,11 @@ class RunDirectory:
     def append_event(self, kind: str, **fields: Any) -> None:
         """Add one line to ``events.jsonl``: the wall clock in ns, `kind` and `fields`.
 
-        One that a full disk does not take is counted.
+        One that a full disk does not take is counted. `on_event` is told of each.
         """
         event = {**_VERSION, "wall_ns": time.time_ns(), "kind": kind, **fields}
         line = msgspec.json.encode(event, enc_hook=_plain) + b"\n"
+        self.on_event(event)
         with self._lock:
             try:
                 self._append(self.path / EVENTS_FILE, line)
@@ -270,6 +278,13 @@ class RunDirectory:
                 unfinished.unlink(missing_ok=True)
                 raise
             _sync_folder(self.path)
+
+
+def _writer() -> dict[str, Any]:
+    """Which process writes: so that one that was killed can be told from one that goes on."""
+    from harness.hosts import this_process  # readers of a run directory need no psutil
+
+    return {"process": this_process()}
 
 
 def _make_unnamed(root: Path, name: str) -> Path:

@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 
 from harness.clock_offsets import offsets_of_run
 from harness.columns import from_strings
+from harness.documents import check_version, read_document
 from harness.errors import RunDirectoryError
 from harness.rundir import AGENTS_FILE, EVENTS_FILE, RUN_FILE, SUMMARY_FILE
 from harness.schema import (
@@ -39,14 +40,10 @@ from harness.schema import (
     OUTCOMES,
     PHASES,
     PROCESSES_SCHEMA,
-    SCHEMA_VERSION,
 )
 from harness.time_line import samples_on_time_line
 
-__all__ = ["DOCUMENT_BYTES_MAX", "FileMetadata", "RunReader", "open_run"]
-
-# No document of ours comes near it; it bounds what a foreign one can make a reader load.
-DOCUMENT_BYTES_MAX = 256 * 2**20
+__all__ = ["FileMetadata", "RunReader", "open_run"]
 
 _LABELS = {
     "phase": from_strings(PHASES),
@@ -56,6 +53,8 @@ _LABELS = {
 # Files of operations by who wrote them: their cohort, or the driver in the place of a lost one.
 _RECORDED = "[!.l]*.parquet"
 _IN_FLIGHT = "lost-*.parquet"
+# Small enough to be added to any point in time of a row.
+_LARGEST_NS = 2**62
 T = TypeVar("T")
 
 _DAMAGE = (pa.ArrowException, OSError, ValueError, KeyError, EOFError)
@@ -130,7 +129,7 @@ class RunReader:
                 except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                     self._damaged.add(EVENTS_FILE)
                     continue
-                _check_version(event.get("schema_version"), path)
+                check_version(event.get("schema_version"), path)
                 events.append(event)
         return events
 
@@ -170,10 +169,20 @@ class RunReader:
         tables += [table for _, table in self.in_flight_batches(columns)]
         return _concatenate(tables, _chosen(OPS_SCHEMA, columns))
 
+    def cohort_starts_ns(self) -> dict[int, int]:
+        """When each cohort that has recorded anything started, on the driver's wall clock."""
+        return {
+            metadata.cohort: metadata.start_wall_ns
+            for metadata, _ in self._cohort_files("ops", _chosen(OPS_SCHEMA, ()), _RECORDED)
+        }
+
+    def loadgen_batches(self) -> Iterator[tuple[FileMetadata, pa.Table]]:
+        """As `operation_batches`, of the cohorts' watch on themselves (LOADGEN_SCHEMA)."""
+        return self._cohort_files("loadgen", LOADGEN_SCHEMA)
+
     def loadgen(self) -> pa.Table:
         """The cohorts' watch on themselves (LOADGEN_SCHEMA); times are each cohort's own."""
-        tables = [table for _, table in self._cohort_files("loadgen", LOADGEN_SCHEMA)]
-        return _concatenate(tables, LOADGEN_SCHEMA)
+        return _concatenate([table for _, table in self.loadgen_batches()], LOADGEN_SCHEMA)
 
     def agents(self) -> pa.Table:
         """The agents (AGENTS_SCHEMA); none for a run that never got that far."""
@@ -226,29 +235,7 @@ class RunReader:
         return path.relative_to(self.path).as_posix()
 
     def _document(self, name: str) -> dict[str, Any] | None:
-        path = self.path / name
-        try:
-            if path.stat().st_size > DOCUMENT_BYTES_MAX:
-                raise RunDirectoryError(f"{path} is larger than any that a run writes")
-            document = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise RunDirectoryError(f"{path} cannot be read: {error.strerror}") from None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise RunDirectoryError(f"{path} is damaged: it is not a JSON document") from None
-        _check_version(document.get("schema_version"), path)
-        return document
-
-
-def _check_version(version: object, path: Path) -> None:
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise RunDirectoryError(f"{path} was not written by this harness: no schema_version")
-    if version > SCHEMA_VERSION:
-        raise RunDirectoryError(
-            f"{path} has schema version {version}, and this release reads up to "
-            f"{SCHEMA_VERSION}: install a newer agent-memory-harness"
-        )
+        return read_document(self.path / name)
 
 
 def _chosen(schema: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:
@@ -267,6 +254,8 @@ def _concatenate(tables: list[pa.Table], schema: pa.Schema) -> pa.Table:
 def _read_cohort_file(path: Path, schema: pa.Schema) -> tuple[FileMetadata, pa.Table]:
     metadata, table = _read_parquet(path, schema)
     values = {key: metadata[key.encode()].decode() for key in OPS_METADATA_KEYS}
+    if abs(int(values["start_wall_ns"])) > _LARGEST_NS:
+        raise ValueError("a time that no clock shows")
     found = FileMetadata(
         name=path.name,
         cohort=int(values["cohort"]),
@@ -281,7 +270,7 @@ def _read_parquet(path: Path, schema: pa.Schema) -> tuple[Mapping[bytes, bytes],
     """The file's metadata and the schema's columns; one of _DAMAGE unless they are whole."""
     with pq.ParquetFile(path) as file:
         metadata = file.schema_arrow.metadata or {}
-        _check_version(int(metadata[b"schema_version"]), path)
+        check_version(int(metadata[b"schema_version"]), path)
         table = file.read(columns=schema.names)
     table = table.select(schema.names)
     if any(column.null_count for column in table.columns):
@@ -319,7 +308,7 @@ def _read_stream(path: Path, schema: pa.Schema) -> tuple[list[pa.RecordBatch], b
     try:
         with pa.OSFile(str(path)) as file, pa.ipc.open_stream(file) as stream:
             metadata = stream.schema.metadata or {}
-            _check_version(int(metadata[b"schema_version"]), path)
+            check_version(int(metadata[b"schema_version"]), path)
             for batch in stream:
                 # A stream has no checksums: without this, a bent offset would be followed.
                 batch.validate(full=True)

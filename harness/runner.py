@@ -29,16 +29,16 @@ from harness.hosts import (
     host_facts,
     is_tmpfs,
 )
+from harness.live.view import View
 from harness.placement import Node
 from harness.plan import RunPlan, with_agents
 from harness.prepared import PreparedRun, StopRequest, places_of
 from harness.ray_session import LOCAL, RaySession, check_address, ray_session
-from harness.report.live import View
 from harness.rundir import RunDirectory, Status
 from harness.rundir_reader import open_run
 from harness.steps import Steps
 from harness.targets import load_target
-from harness.targets.base import BacksUp, Target
+from harness.targets.driven import BacksUp, DrivenTarget
 from harness.trace import load_trace
 from memory_core.errors import BadInputError, MemoryCoreError
 
@@ -121,6 +121,8 @@ def run(
     """
     plan = prepared.plan
     _describe(prepared, directory)
+    directory.on_event = view.event
+    view.begin(plan.as_dict(), prepared.agents)
     running = Steps(prepared, directory, view, stop)
     status: Status = "failed"
     try:
@@ -148,6 +150,7 @@ def run(
         status = _judged(summary)
     directory.write_summary(summary)
     directory.update_status(status, problems=running.problems)
+    view.end(status, summary)
     return Outcome(status=status, summary=summary, problems=running.problems)
 
 
@@ -226,7 +229,7 @@ def _says_cut_short(verdict: Mapping[str, str]) -> bool:
     return verdict["name"] == "completion" and verdict["verdict"] != "ok"
 
 
-def _check_backup(target: Target, uri: str) -> None:
+def _check_backup(target: DrivenTarget, uri: str) -> None:
     if not isinstance(target, BacksUp):
         problem = f"target {target.name} has no backups; memory_core has"
         raise UsageError("--backup", problem)

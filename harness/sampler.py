@@ -161,8 +161,10 @@ class Sampler:
         """The newest sample; empty before the first.
 
         ``node_id``, ``wall_ns``, ``cpu_percent`` (of all cores together), ``cpu_count``,
-        ``memory_used_bytes``, ``memory_available_bytes``, and under ``roles`` for each role
-        ``processes``, ``cpu_percent`` (of one core) and ``rss_bytes``, summed up.
+        ``memory_used_bytes``, ``memory_available_bytes``, ``disk_read_bytes``,
+        ``disk_write_bytes``, ``network_received_bytes`` and ``network_sent_bytes`` (these four
+        since the machine's start), and under ``roles`` for each role ``processes``,
+        ``cpu_percent`` (of one core) and ``rss_bytes``, summed up.
         """
         with self._lock:
             return dict(self._latest)
@@ -285,6 +287,10 @@ class Sampler:
             "cpu_count": load.cpu_count,
             "memory_used_bytes": load.memory_used_bytes,
             "memory_available_bytes": load.memory_available_bytes,
+            "disk_read_bytes": load.disk_read_bytes,
+            "disk_write_bytes": load.disk_write_bytes,
+            "network_received_bytes": load.network_received_bytes,
+            "network_sent_bytes": load.network_sent_bytes,
             "roles": roles,
         }
 

@@ -25,7 +25,7 @@ from harness.launch import Controller, pinned_to
 from harness.placement import Node
 from harness.ray_session import RaySession
 from harness.sampler import SamplerReport, sampler_actor
-from harness.targets.base import WatchedProcess
+from harness.targets.driven import WatchedProcess
 
 __all__ = ["Samplers"]
 

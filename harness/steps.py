@@ -23,6 +23,7 @@ from harness.fault_injection import FaultInjection
 from harness.faults import check_places, parse_faults
 from harness.head_watch import HeadLostError, HeadWatch, within
 from harness.launch import BackgroundRefresh, Cohorts, Controller
+from harness.live.view import View
 from harness.losses import CohortWatch
 from harness.measurement import Measurement, Started
 from harness.node_watch import NodeWatch
@@ -30,12 +31,11 @@ from harness.placement import Places
 from harness.prepared import PreparedRun, StopRequest, places_of
 from harness.progress_meter import ProgressMeter
 from harness.ray_session import RaySession
-from harness.report.live import View
 from harness.run_backups import RunBackups
 from harness.rundir import RunDirectory, Status
 from harness.rundir_reader import open_run
 from harness.samplers import Samplers
-from harness.targets.base import Placement, Prepared, WatchedProcess
+from harness.targets.driven import Placement, Prepared, WatchedProcess
 from harness.topology import cohort_documents, hosts_of
 from harness.workload import agent_id
 
@@ -108,7 +108,7 @@ class Steps:
         refresh = BackgroundRefresh()
         cohorts = None
         try:
-            databases.hosts.update(hosts_of(session.nodes, places.shards or places.cohorts))
+            databases.hosts.update(hosts_of(session.nodes, _with_files(places, session.node_id)))
             cohorts = Cohorts(self._specs(ranges, session), places.cohorts, controller.actor)
             self._write_agents(ranges)
             ready = self._start_store(databases, places, controller, nodes)
@@ -322,3 +322,8 @@ def _placement(databases: Databases, places: Places) -> Placement:
         shards=len(places.shards),
         node_ids=places.shards,
     )
+
+
+def _with_files(places: Places, driver_node_id: str) -> list[str]:
+    """The nodes that may have files of the store; a server that a target starts has them here."""
+    return places.shards or [*places.cohorts, driver_node_id]

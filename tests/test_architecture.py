@@ -34,6 +34,19 @@ def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
         ("harness/analysis/astray.py", "def late():\n    import ray", "Ray is reached"),
         ("harness/astray.py", "import psutil", "psutil is reached"),
         ("harness/astray.py", "import click", "click is reached"),
+        ("memory_core/astray.py", "from langgraph.store import base", "LangGraph is reached"),
+        ("memory_core/langgraph_store.py", "import langchain_core", "LangChain is reached"),
+        ("harness/targets/astray.py", "import sqlite_vec", "sqlite-vec is reached"),
+        ("harness/targets/astray.py", "import zvec", "zvec is reached"),
+        ("harness/analysis/astray.py", "import ruptures", "ruptures is reached"),
+        ("harness/targets/astray.py", "import qdrant_client", "Qdrant is reached"),
+        ("harness/targets/astray.py", "import chromadb", "Chroma is reached"),
+        ("harness/targets/astray.py", "import lancedb", "LanceDB is reached"),
+        ("harness/live/astray.py", "import prometheus_client", "prometheus-client is reached"),
+        ("harness/live/metrics.py", "import opentelemetry.sdk", "OpenTelemetry is reached"),
+        ("harness/report/astray.py", "import duckdb", "DuckDB is reached"),
+        ("harness/report/astray.py", "import pandas", "pandas and polars are reached"),
+        ("harness/live/astray.py", "from aiohttp import web", "aiohttp is reached"),
     ],
 )
 def test_contracts_notice_a_module_that_goes_astray(
@@ -45,7 +58,7 @@ def test_contracts_notice_a_module_that_goes_astray(
         (tmp_path / package / "__init__.py").touch()
     for name in ["memory_core/log.py", "memory_core/index.py", "harness/errors.py"]:
         (tmp_path / name).touch()
-    for name in ["analysis", "targets"]:
+    for name in ["analysis", "live", "report", "targets"]:
         (tmp_path / "harness" / name).mkdir()
         (tmp_path / "harness" / name / "__init__.py").touch()
     shutil.copy(ROOT / "setup.cfg", tmp_path)
@@ -63,14 +76,26 @@ def test_contracts_leave_the_edges_alone(tmp_path: Path):
         "memory_core/index.py": "import faiss",
         "memory_core/placement.py": "import ray",
         "memory_core/shard.py": "import ray",
+        "memory_core/langgraph_store.py": "import langgraph.store.base",
+        "memory_core/langchain_store.py": "from langchain_core import vectorstores",
         "harness/launch.py": "import ray",
+        "harness/live/metrics.py": "import prometheus_client.core",
+        "harness/live/otlp.py": "import requests, opentelemetry.sdk.metrics",
         "harness/agent.py": "from memory_core import client, errors, operations, results",
         "harness/targets/memory_core.py": "import ray\nimport memory_core",
+        "harness/targets/adapters/sqlite_vec.py": "import apsw, sqlite_vec",
+        "harness/targets/adapters/zvec.py": "import zvec",
+        "harness/targets/adapters/qdrant_edge.py": "import qdrant_edge",
+        "harness/targets/adapters/chroma_store.py": "import chromadb, httpx",
+        "harness/targets/adapters/lancedb_store.py": "import lancedb",
+        "harness/targets/adapters/qdrant_stores.py": "import qdrant_client",
         "harness/sampler.py": "import psutil, ray",
         "harness/cli.py": "import click",
         "harness/commands/run.py": "import click",
     }
-    for package in ["memory_core", "harness", "harness/commands", "harness/targets"]:
+    targets = "harness/targets"
+    folders = ["harness", "harness/commands", "harness/live", targets, f"{targets}/adapters"]
+    for package in ["memory_core", *folders]:
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").touch()
     for name in ["errors", "operations", "results"]:

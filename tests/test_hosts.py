@@ -101,3 +101,35 @@ def test_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert hosts._commit_of(tmp_path) is None
     monkeypatch.setattr("shutil.which", lambda name: None)
     assert hosts._commit_of(tmp_path) is None
+
+
+def test_a_process_is_gone_once_it_has_ended() -> None:
+    """A process that wrote who it was is told apart from one that ended, and from a later one."""
+    with subprocess.Popen(["sleep", "600"], stdout=subprocess.DEVNULL) as other:
+        there = hosts.this_process() | {"pid": other.pid, "started_s": hosts._started_s(other.pid)}
+        assert hosts.is_gone(json.loads(json.dumps(there))) is False
+        assert hosts.is_gone(there | {"started_s": there["started_s"] - 60}) is True
+        other.kill()
+        other.wait()
+    assert hosts.is_gone(there) is True
+    assert hosts.is_gone(hosts.this_process()) is False
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"hostname": "elsewhere"},
+        {"pid": "1"},
+        {"pid": -1},
+        {"started_s": None},
+    ],
+)
+def test_what_cannot_be_known_of_a_process_is_not_claimed(odd: dict[str, object]) -> None:
+    """Of a process elsewhere, and of what is no process, nobody says that it has ended."""
+    assert hosts.is_gone(hosts.this_process() | odd) is None
+    assert hosts.is_gone({}) is None
+
+
+def test_a_start_that_no_clock_shows_says_nothing() -> None:
+    """Of a process that is said to have started at a number beyond all, nothing is known."""
+    assert hosts.is_gone(hosts.this_process() | {"started_s": 10**400}) is None

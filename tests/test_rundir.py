@@ -21,6 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import RunDirectoryError, UsageError
+from harness.hosts import this_process
 from harness.rundir import RunDirectory, check_out
 from harness.rundir_reader import RunReader, open_run
 from harness.schema import (
@@ -121,6 +122,7 @@ class TestCreate:
             "status": "running",
             "command": "run",
             "started": "2026-11-22T12:00:05+00:00",
+            "process": this_process(),
         }
 
     def test_an_empty_folder_is_taken(self, tmp_path: Path) -> None:

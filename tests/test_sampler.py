@@ -228,10 +228,10 @@ def test_a_late_tick_is_counted_and_not_made_up_for(root: Path) -> None:
     report = sampler.stop()
     times = open_run(root).nodes()["monotonic_ns"].to_pylist()
     assert report.late_samples > 0
-    interval_ns = INTERVAL_S * 1e9
-    ticks = round((times[-1] - times[0]) / interval_ns) + 1
-    assert report.samples + report.late_samples >= ticks
-    assert report.samples <= ticks + 1
+    # the first and the last may each stand anywhere in their ticks
+    ticks = (times[-1] - times[0]) / (INTERVAL_S * 1e9)
+    assert report.samples + report.late_samples >= int(ticks) + 1
+    assert report.samples < ticks + 2
 
 
 @given(
@@ -359,7 +359,7 @@ def test_outside_ray_there_is_no_session() -> None:
 
 @pytest.mark.cluster
 @pytest.mark.slow
-def test_as_an_actor(root: Path, local_ray: None) -> None:
+def test_as_an_actor(root: Path, ray_here: object) -> None:
     """On Ray, a sampler finds the raylet and the GCS, and its streams hold all three."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy

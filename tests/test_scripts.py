@@ -468,7 +468,8 @@ def test_missing_ensurepip_names_the_package(checkout: Checkout):
 def test_quick_leaves_slow_tests_out(checkout: Checkout, tmp_path: Path):
     """`--quick` becomes pytest's filter, and other arguments go to pytest, from the root."""
     done = checkout.run("test", "--quick", "-k", "two words", cwd=tmp_path)
-    given = ["-n", "2", "--dist", "loadfile", "-m", "not slow", "-k", "two words"]
+    processes = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
+    given = [*processes, "-m", "not slow", "-k", "two words"]
     assert done.stdout == (f"pytest {given}\ncwd {checkout.root}\n")
 
 

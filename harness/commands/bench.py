@@ -8,6 +8,7 @@ from harness.commands.bench_agents import agents
 from harness.commands.bench_all import every
 from harness.commands.bench_memory import memory
 from harness.commands.bench_resources import resources
+from harness.commands.bench_targets import targets
 
 __all__ = ["bench"]
 
@@ -17,5 +18,5 @@ def bench() -> None:
     """Measure how a store scales with agents and memories, and what it costs."""
 
 
-for _each in (agents, memory, resources, every):
+for _each in (agents, memory, resources, targets, every):
     bench.add_command(_each)

@@ -18,6 +18,7 @@ from harness.commands.benchmarking import of_disk
 from harness.commands.measuring import say
 from harness.commands.options import OUTPUT_OPTIONS, plan_options, with_options
 from harness.commands.report import make_report
+from harness.commands.watching import watched
 from harness.errors import HarnessError, UsageError
 
 if TYPE_CHECKING:
@@ -66,15 +67,21 @@ def every(context: click.Context, /, out: Path | None, as_json: bool, **options:
     directory = BenchDirectory.create(out, "bench-all")
     _describe(directory, given)
     codes: list[int] = []
-    interrupted = False
     try:
-        for command in (agents, memory, resources):
-            own = {one.name for one in command.params}
-            settings = {name: value for name, value in given.items() if name in own}
-            settings["out"] = directory.path / str(command.name)
-            codes.append(_carried_out(context, command, settings, quiet=as_json))
-            if codes[-1] == 130:
-                break
+        with watched("bench-all", directory.path) as watching:
+            _carry_out(context, given, directory.path, codes, quiet=as_json)
+            code = next((one for one in _WORST if one in codes), 0)
+            try:
+                summary = _sum_up(directory, code)
+            except OSError as error:
+                if not as_json:
+                    click.echo(directory.path)
+                raise of_disk(error, directory.path) from error
+            if as_json:
+                click.echo((directory.path / "summary.json").read_text(), nl=False)
+            else:
+                click.echo(directory.path)
+            watching.finish(_status(code), summary, directory.path)
     except UsageError:
         if not codes:  # nothing was measured: leave things as they were
             shutil.rmtree(directory.path, ignore_errors=True)
@@ -83,20 +90,23 @@ def every(context: click.Context, /, out: Path | None, as_json: bool, **options:
         else:
             _sum_up(directory, 2)
         raise
-    except KeyboardInterrupt:
-        interrupted = True
-    code = 130 if interrupted else next((one for one in _WORST if one in codes), 0)
-    try:
-        _sum_up(directory, code)
-    except OSError as error:
-        if not as_json:
-            click.echo(directory.path)
-        raise of_disk(error, directory.path) from error
-    if as_json:
-        click.echo((directory.path / "summary.json").read_text(), nl=False)
-    else:
-        click.echo(directory.path)
     return code
+
+
+def _carry_out(
+    context: click.Context, given: dict[str, Any], path: Path, codes: list[int], *, quiet: bool
+) -> None:
+    """Run the three one after the other, and note their exit codes, until one is interrupted."""
+    try:
+        for command in (agents, memory, resources):
+            own = {one.name for one in command.params}
+            settings = {name: value for name, value in given.items() if name in own}
+            settings["out"] = path / str(command.name)
+            codes.append(_carried_out(context, command, settings, quiet=quiet))
+            if codes[-1] == 130:
+                break
+    except KeyboardInterrupt:
+        codes.append(130)
 
 
 def _check(given: dict[str, Any]) -> None:
@@ -151,10 +161,16 @@ def _silence() -> Iterator[None]:
         yield
 
 
-def _sum_up(directory: BenchDirectory, code: int) -> None:
+def _status(code: int) -> Status:
+    return _STATUS.get(code, "failed")
+
+
+def _sum_up(directory: BenchDirectory, code: int) -> dict[str, Any]:
+    """Write what the three came to, and the report; the summary."""
     from harness.analysis.joined import join_summaries
 
     summary = join_summaries(directory.path)
-    directory.update_status(_STATUS.get(code, "failed"), duration_s=summary["duration_s"])
+    directory.update_status(_status(code), duration_s=summary["duration_s"])
     directory.write_summary(summary)
     make_report(directory.path)
+    return summary

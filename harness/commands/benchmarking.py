@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.commands.concluding import conclude, discard
 from harness.commands.judging import Judge
-from harness.commands.measuring import say, stop_on_signals
-from harness.commands.report import make_report
+from harness.commands.measuring import stop_on_signals
+from harness.commands.watching import watched
 from harness.errors import HarnessError, RunFailedError, UsageError
 
 if TYPE_CHECKING:
@@ -70,13 +71,21 @@ def measure_in_steps(  # noqa: PLR0913 - what a benchmark is made of, each by it
     from harness.benchmarks.bench import carry_out
     from harness.benchmarks.bench_directory import BenchDirectory
     from harness.hosts import harness_commit, host_facts
-    from harness.report.live import live_view
+    from harness.live.terminal import live_view
+    from harness.live.view import Views
+    from harness.report.thresholds import render_thresholds
     from harness.runner import StopRequest
 
     judge = judge or Judge(thresholds=(), junit=None)
     existed = out is not None and out.exists()
     directory = reopened or BenchDirectory.create(out, command)
     stop = StopRequest()
+
+    def shown(outcome: Outcome) -> Iterator[RenderableType]:
+        yield render(outcome.summary)
+        if outcome.summary.get("thresholds"):
+            yield render_thresholds(outcome.summary["thresholds"])
+
     with _failures_told(directory.path, judge, settings, as_json=as_json, goes_on=goes_on):
         host = host_facts()
         versions = {"harness": harness.__version__, **host["packages"]}
@@ -85,24 +94,16 @@ def measure_in_steps(  # noqa: PLR0913 - what a benchmark is made of, each by it
         )
         directory.describe(**settings)
         try:
-            with stop_on_signals(stop), live_view() as view:
-                outcome = carry_out(directory, address, view, stop, steps, summarise)
+            with watched(command, directory.path) as watching:
+                with stop_on_signals(stop), live_view() as terminal:
+                    view = Views([terminal, watching])
+                    outcome = carry_out(directory, address, view, stop, steps, summarise)
+                code = conclude(directory, outcome, judge, watching, shown, as_json=as_json)
         except UsageError:  # nothing was measured: leave things as they were
             if reopened is None:
-                shutil.rmtree(directory.path, ignore_errors=True)
-                if existed:
-                    directory.path.mkdir(exist_ok=True)
+                discard(directory.path, existed=existed)
             raise
-        outcome = judge.judge(directory, outcome)
-    for problem in outcome.problems:
-        say(problem)
-    make_report(directory.path)
-    if as_json:
-        click.echo((directory.path / "summary.json").read_text(), nl=False)
-        judge.say_breaches(outcome)
-    else:
-        _print(render(outcome.summary), outcome, directory.path)
-    return judge.finish(directory.path, outcome)
+    return code
 
 
 @contextlib.contextmanager
@@ -157,18 +158,3 @@ def _fullest(places: list[Path | str | None]) -> Path:
             if place is not None:
                 room[Path(place)] = shutil.disk_usage(place).free
     return min(room, key=room.__getitem__, default=Path(str(places[0])))
-
-
-def _print(shown: RenderableType, outcome: Outcome, path: Path) -> None:
-    """Print the summary as it was laid out, the thresholds, and the directory's name."""
-    from rich.console import Console
-
-    from harness.report.thresholds import render_thresholds
-
-    console = Console(highlight=False)
-    console.print(shown)
-    if outcome.summary.get("thresholds"):
-        console.print()
-        console.print(render_thresholds(outcome.summary["thresholds"]))
-    click.echo()
-    click.echo(path)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import click
 
-__all__ = ["EXIT_CODES", "Stoppable", "say", "stop_on_signals"]
+__all__ = ["EXIT_CODES", "Stoppable", "say", "signals_handled", "stop_on_signals"]
 
 # by the status that a run ends with
 EXIT_CODES = {"complete": 0, "failed": 1, "invalid": 4, "interrupted": 130}
@@ -40,10 +40,16 @@ def stop_on_signals(stop: Stoppable) -> Iterator[None]:
             raise KeyboardInterrupt
         stop.set()
 
-    numbers = [signal.SIGINT, signal.SIGTERM]
+    with signals_handled(ask, signal.SIGINT, signal.SIGTERM):
+        yield
+
+
+@contextlib.contextmanager
+def signals_handled(handle: Callable[[int, object], None], *numbers: int) -> Iterator[None]:
+    """Have these signals handled meanwhile, and a hang-up unless it is ignored."""
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup leaves it
-        numbers.append(signal.SIGHUP)
-    before = {number: signal.signal(number, ask) for number in numbers}
+        numbers = (*numbers, signal.SIGHUP)
+    before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield
     finally:

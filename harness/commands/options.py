@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from harness.commands.watching import WATCH_OPTIONS
 from harness.plan import ARRIVALS, WORKLOADS, RunPlan
 from harness.plan_checks import DURABILITIES
 from harness.plan_file import load_plan
@@ -113,6 +114,7 @@ OUTPUT_OPTIONS: list[Callable[[Any], Any]] = [
         help="Run directory, new or empty.  [runs/<UTC time>-<command>]",
     ),
     click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON instead."),
+    *WATCH_OPTIONS,
 ]
 THRESHOLD_OPTIONS: list[Callable[[Any], Any]] = [
     click.option(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.commands.concluding import conclude, discard
 from harness.commands.judging import Judge
-from harness.commands.measuring import say, stop_on_signals
+from harness.commands.measuring import stop_on_signals
 from harness.commands.options import (
     BACKUP_OPTIONS,
     FAULT_OPTIONS,
@@ -19,11 +20,13 @@ from harness.commands.options import (
     plan_of,
     with_options,
 )
-from harness.commands.report import make_report
+from harness.commands.watching import watched
 from harness.errors import HarnessError, UsageError
 from harness.plan import RunPlan
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from harness.runner import Outcome
 
 __all__ = ["run"]
@@ -51,9 +54,12 @@ def run(
 
 
 def _measure(plan: RunPlan, judge: Judge, out: Path | None, as_json: bool) -> int:
+    from harness.live.terminal import live_view
+    from harness.live.view import Views
     from harness.ray_session import set_environment
-    from harness.report.live import live_view
+    from harness.report.terminal import render_summary
     from harness.rundir import RunDirectory, check_out
+    from harness.rundir_reader import open_run
 
     set_environment(plan.address)  # Ray reads it when it is imported
     from harness.runner import StopRequest, prepare
@@ -65,38 +71,21 @@ def _measure(plan: RunPlan, judge: Judge, out: Path | None, as_json: bool) -> in
     prepared = prepare(plan)
     directory = RunDirectory.create(out, "run")
     stop = StopRequest()
+
+    def render(outcome: Outcome) -> Iterator[RenderableType]:
+        yield render_summary(outcome.summary, open_run(directory.path).run)
+
     try:
-        with stop_on_signals(stop), live_view() as view:
-            outcome = carry_out(prepared, directory, view, stop)
+        with watched("run", directory.path) as watching:
+            with stop_on_signals(stop), live_view() as terminal:
+                outcome = carry_out(prepared, directory, Views([terminal, watching]), stop)
+            code = conclude(directory, outcome, judge, watching, render, as_json=as_json)
     except UsageError:  # nothing was measured: leave things as they were
-        shutil.rmtree(directory.path, ignore_errors=True)
-        if out_existed:
-            directory.path.mkdir(exist_ok=True)
+        discard(directory.path, existed=out_existed)
         raise
     except (HarnessError, KeyboardInterrupt) as error:
         judge.tell_failure(directory.path, str(error) or "The run was interrupted.")
         if not as_json:
             click.echo(directory.path)
         raise
-    outcome = judge.judge(directory, outcome)
-    make_report(directory.path)
-    _print_outcome(outcome, directory.path, as_json)
-    if as_json:
-        judge.say_breaches(outcome)
-    return judge.finish(directory.path, outcome)
-
-
-def _print_outcome(outcome: Outcome, path: Path, as_json: bool) -> None:
-    for problem in outcome.problems:
-        say(problem)
-    if as_json:
-        click.echo((path / "summary.json").read_text(), nl=False)
-        return
-    from rich.console import Console
-
-    from harness.report.terminal import render_summary
-    from harness.rundir_reader import open_run
-
-    Console(highlight=False).print(render_summary(outcome.summary, open_run(path).run))
-    click.echo()
-    click.echo(path)
+    return code

@@ -5,8 +5,6 @@ Nothing here measures or decides; text that comes from a run is shown as text.
 
 from __future__ import annotations
 
-from harness.report.live import View, live_view
-from harness.report.progress import Progress
 from harness.report.terminal import render_summary
 
-__all__ = ["Progress", "View", "live_view", "render_summary"]
+__all__ = ["render_summary"]

@@ -39,10 +39,13 @@ from harness.report.run_report import (
     thresholds_section,
 )
 from harness.report.scaling_section import scaling_sections
+from harness.report.targets_section import target_sections, targets_title
 from harness.report.utilization_section import utilization_sections
 from harness.report.volume_section import volume_sections
 
 __all__ = ["bench_report", "is_bench"]
+
+_OF_ONE_STORE = frozenset({"bench-agents", "bench-memory", "bench-resources"})
 
 Summary = Mapping[str, Any]
 
@@ -60,6 +63,7 @@ def bench_report(reader: BenchReader) -> Report:
     sections = [
         thresholds_section(summary),
         *capacity_sections(summary),
+        *target_sections(summary),
         *scaling_sections(summary),
         percentiles_by_count(reader, summary),
         *volume_sections(summary),
@@ -67,14 +71,14 @@ def bench_report(reader: BenchReader) -> Report:
         *([] if steady is None else run_sections(steady)),
         steps_section(reader),
         nodes_section(first_run(reader)) if steady is None else None,
-        plan_section(run),
+        plan_section(_with_store(run, reader)),
         environment_section(run if run.get("hosts") else first_run(reader)),
         again_section(run, reader.path),
     ]
     return Report(
         kind=text(run, "command").replace("-", " ") or "bench",
         title=_title(run, summary),
-        subtitle=plan_in_words(run),
+        subtitle=plan_in_words(_with_store(run, reader)),
         started=text(run, "started"),
         verdicts=_named(verdicts),
         tiles=_tiles(summary),
@@ -82,6 +86,13 @@ def bench_report(reader: BenchReader) -> Report:
         problems=problems_of(run),
         summary=summary,
     )
+
+
+def _with_store(run: Mapping[str, Any], reader: BenchReader) -> Mapping[str, Any]:
+    """The document of a benchmark with what its steps say of their store, if they have one only."""
+    if text(run, "command") not in _OF_ONE_STORE:
+        return run
+    return {**run, "topology": group(first_run(reader), "topology")}
 
 
 def _named(verdicts: Sequence[Verdict]) -> list[Verdict]:
@@ -139,7 +150,7 @@ def _title(run: Summary, summary: Summary) -> str:
         return (
             f"{figures.rate(carried)} operations a second, 95% of them within {figures.time(time)}"
         )
-    if title := capacity_title(summary):
+    if title := capacity_title(summary) or targets_title(summary):
         return title
     if run.get("status") == "running":
         return "This benchmark has not ended"

@@ -15,6 +15,7 @@ from harness.analysis.agent_scaling import summarise_agents
 from harness.analysis.joined import join_summaries
 from harness.analysis.memory_scaling import summarise_memory_scaling
 from harness.analysis.resource_utilization import summarise_resources
+from harness.analysis.target_comparison import summarise_targets
 from harness.analysis.verdicts import VERDICTS
 from harness.benchmarks.bench_directory import BenchReader
 from harness.errors import RunDirectoryError
@@ -30,6 +31,7 @@ _STEPWISE: Mapping[str, Callable[[Path], dict[str, Any]]] = {
     "bench-agents": summarise_agents,
     "bench-memory": summarise_memory_scaling,
     "bench-resources": summarise_resources,
+    "bench-targets": summarise_targets,
 }
 
 

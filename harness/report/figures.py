@@ -80,9 +80,9 @@ def count(number: float | None) -> str:
     return UNKNOWN if number is None else f"{number:,.0f}"
 
 
-def counted(number: float | None, name: str) -> str:
+def counted(number: float | None, name: str, plural: str = "") -> str:
     """Give a count with what is counted (``1 node``, ``4 nodes``)."""
-    return f"{count(number)} {name}{'' if number == 1 else 's'}"
+    return f"{count(number)} {name if number == 1 else plural or f'{name}s'}"
 
 
 def percent(value: float | None) -> str:

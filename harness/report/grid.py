@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -44,7 +45,7 @@ class Column:
     style: str = ""
     styles: Sequence[str] = ()
 
-    @property
+    @cached_property
     def width(self) -> int:
         """Terminal cells that the column takes."""
         return max(cell_len(text) for text in (self.heading, *self.cells))

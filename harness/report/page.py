@@ -43,7 +43,15 @@ from harness.report.figures import plain
 __all__ = ["SCRIPTS", "STYLES", "asset", "render_page"]
 
 STYLES = ("uplot.min.css", "tokens.css", "report.css", "print.css")
-SCRIPTS = ("uplot.min.js", "quantities.js", "plot.js", "chart.js", "page.js")
+SCRIPTS = (
+    "uplot.min.js",
+    "quantities.js",
+    "plot.js",
+    "marks.js",
+    "chart.js",
+    "theme.js",
+    "page.js",
+)
 
 # Tables of more columns take the whole width of the page.
 _NARROW_COLUMNS = 3

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.report.document import Block, Cell, Code, Facts, Note, Section, Table
+from harness.report.driven_store import store_facts
 from harness.report.fields import TEXT_CHARACTERS_MAX, group, groups, listed, number, text
 from harness.report.figures import plain
 from harness.report.quantities import figure
@@ -31,6 +32,9 @@ def plan_section(run: Mapping[str, Any]) -> Section | None:
         blocks.insert(0, _pairs("Benchmark", settings))
     if unset:
         blocks.append(Note(f"Not set: {', '.join(unset)}."))
+    store = store_facts(run)
+    if store is not None:
+        blocks.append(store)
     return Section("plan", "Plan", "", blocks)
 
 

@@ -20,7 +20,7 @@ from harness.report.run_data import RunData
 from harness.report.timelines import per_second, thin
 from harness.schema import ROLES
 
-__all__ = ["resource_section"]
+__all__ = ["ROLE_COLOURS", "resource_section"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -28,7 +28,7 @@ Floats = npt.NDArray[np.float64]
 NODES_SHOWN_MAX = 8
 # Roles of a chart: a run has seven, and a file may name any number.
 ROLES_SHOWN_MAX = 10
-_COLOURS = {
+ROLE_COLOURS = {
     "shard": "teal",
     "cohort": "blue",
     "sampler": "pink",
@@ -240,7 +240,7 @@ def _lines(
                 values=line.values,
                 low=line.low,
                 high=line.high,
-                colour=_COLOURS.get(name, ""),
+                colour=ROLE_COLOURS.get(name, ""),
             )
             for (name, _), line in zip(named, thinned, strict=True)
         ],

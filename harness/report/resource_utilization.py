@@ -14,9 +14,9 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from harness.live.panel import sparkline
 from harness.report import figures
 from harness.report.grid import Column, Grid, indented
-from harness.report.panel import sparkline
 from harness.schema import OPERATIONS, ROLES
 
 __all__ = ["render_resources"]

@@ -9,6 +9,7 @@ from harness.analysis.verdicts import VERDICTS
 from harness.report import figures
 from harness.report.agents_section import agents_section
 from harness.report.document import Block, Cell, Note, Report, Section, Table, Tile, Verdict
+from harness.report.driven_store import durability_in_words, store_in_words
 from harness.report.faults_section import audit_section, faults_section
 from harness.report.fields import group, groups, listed, number, text, verdicts_of
 from harness.report.history_section import history_section
@@ -89,7 +90,7 @@ def plan_in_words(run: Mapping[str, Any]) -> str:
             plan.pop(name, None)
     rate = number(plan, "rate")
     loop = "closed loop" if rate is None else f"open loop at {figures.rate(rate)} operations/s"
-    facts = [text(plan, "target"), text(plan, "workload"), text(plan, "durability")]
+    facts = [store_in_words(run), text(plan, "workload"), text(plan, "durability")]
     facts += [loop] if "rate" in plan else []
     for name, words in (("shards", "shards"), ("rounds", "rounds")):
         value = number(plan, name)
@@ -98,6 +99,7 @@ def plan_in_words(run: Mapping[str, Any]) -> str:
     seed = number(plan, "seed")
     if seed is not None:
         facts.append(f"seed {seed:.0f}")
+    facts.append(durability_in_words(run).removesuffix("."))
     return " · ".join(fact for fact in facts if fact)
 
 

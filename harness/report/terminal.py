@@ -15,6 +15,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from harness.report import figures
+from harness.report.driven_store import durability_in_words, store_in_words
 from harness.report.grid import Column, Grid, indented
 from harness.report.nodes_section import render_nodes
 from harness.report.thresholds import render_thresholds
@@ -137,13 +138,14 @@ def _what_ran(summary: Mapping[str, Any], run: Mapping[str, Any]) -> Padding:
     if offered is not None:
         achieved = figures.rate(summary["schedule"]["achieved_rate_ops_s"])
         loop = f"open loop, {achieved} of {figures.rate(offered)} operations/s"
-    facts = [plan.get("target"), plan.get("durability"), loop]
+    facts = [store_in_words(run) or None, plan.get("durability"), loop]
     for name, words in (("shards", "shards"), ("rounds", "rounds"), ("seed", "seed")):
         value = plan.get(name)
         if value is not None:
             facts.append(f"seed {value}" if name == "seed" else f"{value} {words}")
     text = ", ".join(figures.plain(fact) for fact in facts if fact is not None)
-    return indented(Text(text, "dim"))
+    durability = durability_in_words(run)
+    return indented(Text(f"{text}. {durability}" if durability else text, "dim"))
 
 
 def _times(summary: Mapping[str, Any]) -> Grid:

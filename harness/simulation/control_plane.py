@@ -26,8 +26,6 @@ REPORT_INTERVAL_S = 0.25
 FILE_INTERVAL_S = 1.0
 FILES_AT_ONCE = 2
 STREAMS_A_NODE = 2
-# Calls that the control actor takes at once (harness.launch); each cohort at the barrier is one.
-CONTROL_CALLS_MAX = 10_000
 OPEN_FILES_MAX = 65_536
 # Nobody waits for longer until agents begin; the barrier itself would wait 3 s for each cohort.
 START_S_MAX = 300.0
@@ -143,16 +141,6 @@ def _messages(scale: Scale, costs: ControlCosts) -> list[Limit]:
             then="One control actor takes four reports and two files a second of each cohort: rows "
             "wait in the cohorts, and go with a host that is lost. One on each node, which sums up "
             "its cohorts and writes their rows itself, leaves one message a node.",
-        ),
-        Limit(
-            name="start barrier",
-            unit="calls at once",
-            load=scale.cohorts,
-            bears=CONTROL_CALLS_MAX - 2,
-            power=1.0,
-            then="Each cohort that waits is a call of the control actor's; when all it takes are "
-            "taken, the one that opens the barrier never comes in. A group of calls of its own "
-            "for the driver, or asking again instead of waiting, needs none.",
         ),
         Limit(
             name="barrier's opening",

@@ -13,8 +13,9 @@ root=$(CDPATH='' cd -- "$(dirname -- "$(readlink -f -- "$0")")/.." && pwd -P)
 venv=$root/.venv
 lock_wait_s=1800
 
-# The caller's own Python settings, and another active environment, must not leak in.
-unset PYTHONPATH PYTHONHOME PYTHONSTARTUP __PYVENV_LAUNCHER__
+# The caller's own Python settings, and another active environment, must not leak in. (Without
+# bytecode, each of the many processes of a run would compile all modules again.)
+unset PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONDONTWRITEBYTECODE __PYVENV_LAUNCHER__
 VIRTUAL_ENV=$venv
 PATH_OF_CALLER=$PATH
 PATH=$venv/bin:$PATH

@@ -108,13 +108,22 @@ def problems_of(
         problems.append(audit["sentence"])
     elif not audit["acknowledged"] or not audit["answers_checked"]:
         problems.append("nothing was acknowledged, or no answer checked")
-    # a fault after its process was killed by another hits nothing, as it may
-    problems += [
-        one["sentence"]
-        for one in summary["faults"]
-        if not (one["done"] or harms or "sampler" in one["fault"] or "cohort" in one["fault"])
-    ]
+    problems += [one["sentence"] for one in summary["faults"] if not (harms or _may_be(one))]
     return problems
+
+
+def _may_be(fault: dict[str, Any]) -> bool:
+    """Whether a fault came to what one may come to.
+
+    It hits nothing after its process was killed by another, nor once the run is over, which a
+    machine that is busy with other things notices first.
+    """
+    return (
+        fault["done"]
+        or "sampler" in fault["fault"]
+        or "cohort" in fault["fault"]
+        or "the run was over before" in fault["sentence"]
+    )
 
 
 def _arguments(one: Round, duration_s: float) -> list[str]:

@@ -206,26 +206,38 @@ class RunningLab:
         if self._ray_is_up:
             return
         self.call("up")
-        there = self.nodes()
-        if HEAD not in there:
+        if not self._runs_raylet(HEAD) or not self.nodes():
             self.ray("up", "-y")
         else:
-            for host in set(self.hosts) - set(there):
-                self.call("join", f"{host}")
-        poll(lambda: set(self.nodes()) == set(self.hosts), "all nodes are there", _RAY_TIMEOUT_S)
+            for host in self.hosts:
+                if not self._runs_raylet(host):
+                    self.call("join", f"{host}")
+        poll(
+            lambda: sorted(host for host, _ in self._listed()) == self.hosts,
+            "there is one node of each host",
+            _RAY_TIMEOUT_S,
+        )
         self._ray_is_up = True
+
+    def _runs_raylet(self, host: int) -> bool:
+        """Whether Ray runs on a host, of which Ray on the head may know nothing yet."""
+        return "raylet" in self.shell(host, "ps -e -o comm=").split()
 
     def nodes(self) -> dict[int, dict[str, Any]]:
         """What Ray on the head says of each node that is alive, by host; empty without a Ray."""
+        return dict(self._listed())
+
+    def _listed(self) -> list[tuple[int, dict[str, Any]]]:
+        """Each node that Ray has for alive: for seconds two of a host that came again."""
         asked = self.exec(HEAD, "python", "-c", _NODES)
         if asked.returncode != 0:
-            return {}
+            return []
         hosts = {address: int(host) for host, address in self._addresses.items()}
-        return {
-            hosts[node["NodeManagerAddress"]]: node
-            for node in json.loads(asked.stdout.splitlines()[-1])
-            if node["Alive"]
-        }
+        # Ray may write to standard output, too
+        (said,) = (line for line in asked.stdout.splitlines() if line.startswith("[{"))
+        return [
+            (hosts[node["NodeManagerAddress"]], node) for node in json.loads(said) if node["Alive"]
+        ]
 
     def down(self) -> None:
         """Remove the lab."""

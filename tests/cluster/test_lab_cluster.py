@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 import pytest
 
@@ -17,6 +18,8 @@ from tests.cluster.traces import traces
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(900)]
 
+# Ray's client server, which it starts where it can.
+CLIENT_SERVER_PORT = 10001
 WORKER_PORTS = range(20000, 30000)
 
 
@@ -82,7 +85,12 @@ def documented_ports() -> dict[str, set[int]]:
     rows = re.findall(r"^\| (\d+) \| (all|head) \|", table, re.MULTILINE)
     on_all = {int(port) for port, node in rows if node == "all"}
     assert "| 20000 to 29999 | all |" in table
-    return {"head": on_all | {int(port) for port, node in rows if node == "head"}, "all": on_all}
+    on_head = on_all | {int(port) for port, node in rows if node == "head"}
+    assert f"on port {CLIENT_SERVER_PORT}" in table
+    # hosts of a lab have what is installed here
+    if find_spec("grpc") is not None:
+        on_head.add(CLIENT_SERVER_PORT)
+    return {"head": on_head, "all": on_all}
 
 
 @contextmanager

@@ -18,6 +18,8 @@ from typing import Any
 
 import psutil
 
+from tests.processes import command_line, is_gone
+
 __all__ = ["COMMAND", "Driven", "command", "poll", "short_folder"]
 
 COMMAND = Path(sys.executable).with_name("harness")
@@ -159,12 +161,7 @@ class Driven:
     def pids(self, role: str) -> list[int]:
         """The processes of a role, as Ray names them."""
         self.look()
-        found = []
-        for child in self.seen.values():
-            with contextlib.suppress(psutil.Error):
-                if f"ray::{role}" in " ".join(child.cmdline()):
-                    found.append(child.pid)
-        return found
+        return [one.pid for one in self.seen.values() if f"ray::{role}" in command_line(one)]
 
     def signal_group(self, number: signal.Signals) -> None:
         """Send a signal as a terminal does: to the whole foreground group."""
@@ -203,6 +200,6 @@ class Driven:
 def _is_alive(pid: int, created: float) -> bool:
     try:
         process = psutil.Process(pid)
-        return process.create_time() == created and process.status() != psutil.STATUS_ZOMBIE
+        return process.create_time() == created and not is_gone(process)
     except psutil.Error:
         return False

@@ -6,6 +6,7 @@ Each is a target (``--target tests.harness.planted:EarlyTarget``).
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import msgspec
 import ray
 
 from harness.plan import RunPlan
-from harness.targets.base import Placement, Prepared
+from harness.targets.driven import Placement, Prepared
 from harness.targets.memory_core import MemoryCoreTarget
 from harness.targets.sharded import ClientSession
 from memory_core import MemoryConfig, MemoryStore
@@ -24,7 +25,7 @@ from memory_core.results import DONE, MISSING, Hit, Hits, Record
 from memory_core.shard import ShardActor
 from memory_core.wire import Reply, decode_batch, encode_reply
 
-__all__ = ["EarlyTarget", "MuddlingTarget", "SecondActorTarget"]
+__all__ = ["EarlyKeepingTarget", "EarlyTarget", "MuddlingTarget", "SecondActorTarget"]
 
 
 class EarlyShard(ShardActor):
@@ -56,6 +57,12 @@ class EarlyTarget(MemoryCoreTarget):
 
     def actor_class(self) -> type[Any]:
         return EarlyShard
+
+
+class EarlyKeepingTarget(EarlyTarget):
+    """The same, of which no delete brings to the database what is held."""
+
+    capabilities = replace(MemoryCoreTarget.capabilities, delete=False)
 
 
 class SecondActor:

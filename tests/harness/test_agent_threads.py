@@ -14,10 +14,12 @@ from harness import agent_threads
 from harness.agent_threads import AgentThreads, SharedRecorder, sleep_on_thread
 from harness.capacity import MAX_THREADS, check_threads
 from harness.errors import RunFailedError, UsageError
+from harness.operation_tally import OperationTally, kind_of
 from harness.plan import RunPlan
 from harness.recorder import RowProgress
+from harness.schema import OUTCOMES
 from harness.targets import load_target
-from harness.targets.base import Placement
+from harness.targets.driven import Placement
 from harness.workload import StandardAgent
 from memory_core.operations import Retrieve, Store
 from memory_core.results import DONE, Failure, Record
@@ -38,7 +40,8 @@ class Rows:
         self.lag = (at_ns, lag_ns)
 
     def progress(self) -> RowProgress:
-        return RowProgress(sum(map(len, self.kept)), 0, [])
+        outcomes = [sum(map(len, self.kept)), *[0] * (len(OUTCOMES) - 1)]
+        return RowProgress({kind_of(1, 0): OperationTally(outcomes)})
 
     def flush(self) -> None:
         self.kept.append([])

@@ -16,7 +16,9 @@ from harness.analysis.memory_scaling import memory_template
 from harness.benchmarks import bench
 from harness.benchmarks.templates import resources_template
 from harness.commands.judging import run_template
-from tests.harness.driving import command, short_folder
+from harness.ray_session import RaySession
+from tests.harness.driving import short_folder
+from tests.shared_ray import command_here
 
 
 @pytest.mark.parametrize(
@@ -76,17 +78,24 @@ def test_a_template_has_each_count_and_rate_that_is_asked_for():
 
 @pytest.mark.slow
 @pytest.mark.cluster
-def test_a_benchmark_is_judged_and_its_summary_has_the_templates_figures():
-    """The template is held against a real summary, and a breach exits with 3."""
+def test_a_benchmark_is_judged_and_its_summary_has_the_templates_figures(ray_here: RaySession):
+    """The template is held against a real summary, and a breach exits with 3.
+
+    With --json standard output is the summary of the directory, which has its report.
+    """
     with short_folder() as folder:
-        size = ["--counts", "1,2", "--repeats", "1", "--step-duration", "0.5", "--target", "noop"]
+        size = ["--counts", "2,1", "--repeats", "1", "--step-duration", "0.3"]
+        size += ["--target", "noop", "--shards", "1"]
         asked = ["counts.2.all.p50_ms<1e6", "counts.2.efficiency>=5000%"]
         options = [part for text in asked for part in ("--threshold", text)]
         options += ["--junit", str(folder / "junit.xml"), "--out", str(folder / "out"), "--json"]
-        done = command("bench", "agents", *size, *options, temp=folder)
+        done = command_here("bench", "agents", *size, *options, temp=folder)
         assert done.returncode == 3, done.stderr
         assert "breached: counts.2.efficiency" in done.stderr
         summary = json.loads(done.stdout)
+        assert summary == json.loads((folder / "out" / "summary.json").read_text())
+        assert "<html" in (folder / "out" / "report.html").read_text()
+        assert list(summary["counts"]) == ["1", "2"]
         assert [one["verdict"] for one in summary["thresholds"]] == ["passed", "breached"]
         assert ET.parse(folder / "junit.xml").getroot().get("failures") == "1"
         del summary["schema_version"]

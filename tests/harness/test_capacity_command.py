@@ -12,7 +12,9 @@ import pytest
 
 from harness import cli
 from harness.benchmarks import bench
-from tests.harness.driving import COMMAND, command, environment, poll, short_folder
+from harness.ray_session import RaySession
+from tests.harness.driving import COMMAND, environment, poll, short_folder
+from tests.shared_ray import command_here
 
 SLO = ["--slo", "p99_ms<50"]
 SMALL = ["--target", "noop", "--shards", "1", "--warmup", "0.1", "--step-duration", "0.5"]
@@ -73,12 +75,12 @@ def test_it_refuses_what_makes_no_search(monkeypatch, capsys, tmp_path: Path, ar
 
 @pytest.mark.slow
 @pytest.mark.cluster
-def test_a_search_leaves_a_bench_directory_with_a_run_for_each_step():
+def test_a_search_leaves_a_bench_directory_with_a_run_for_each_step(ray_here: RaySession):
     """End to end, up to a maximum that the no-op target carries."""
     with short_folder() as folder:
         out = folder / "out"
         options = ["--slo", "p50_ms<10_000", "--start", "1", "--max", "2", "--repeats", "1"]
-        done = command("capacity", *options, *SMALL, "--out", out, temp=folder)
+        done = command_here("capacity", *options, *SMALL, "--out", out, temp=folder)
         assert done.returncode == 0, done.stderr
         assert done.stdout.splitlines()[-1] == str(out)
         assert "is kept up to 2 agents, the most that was tried" in " ".join(done.stdout.split())
@@ -94,7 +96,7 @@ def test_a_search_leaves_a_bench_directory_with_a_run_for_each_step():
 
 @pytest.mark.slow
 @pytest.mark.cluster
-def test_an_objective_that_nothing_keeps_exits_with_3():
+def test_an_objective_that_nothing_keeps_exits_with_3(ray_here: RaySession):
     """As a threshold that is breached: the open loop's least rate breaks it."""
     with short_folder() as folder:
         options = [
@@ -107,7 +109,7 @@ def test_an_objective_that_nothing_keeps_exits_with_3():
             "--max-trials",
             "2",
         ]
-        done = command("capacity", *options, *SMALL, "--agents", "2", "--json", temp=folder)
+        done = command_here("capacity", *options, *SMALL, "--agents", "2", "--json", temp=folder)
         assert done.returncode == 3, done.stderr
         assert json.loads(done.stdout)["capacity"]["ended"] == "never"
 

@@ -11,10 +11,19 @@ import msgspec
 import pytest
 
 from harness.control import CohortReady, CohortReport, Control, Snapshot
+from harness.launch import Controller
+from harness.operation_tally import OperationTally, kind_of
+from harness.ray_session import RaySession
 
 
 def ready(cohort: int) -> bytes:
     return msgspec.msgpack.encode(CohortReady(cohort, 100 + cohort, "node"))
+
+
+def tally_of(operations: int, reports: int = 1) -> OperationTally:
+    """Of some reports, one operation of each of which was not found."""
+    outcomes = [operations - reports, reports, 0, 0, 0, 0, 0]
+    return OperationTally(outcomes, {3: operations}, *(time * reports for time in (5, 4, 3, 2, 1)))
 
 
 def report(cohort: int, operations: int, **more: Any) -> bytes:
@@ -23,7 +32,7 @@ def report(cohort: int, operations: int, **more: Any) -> bytes:
         "agents_done": 2,
         "failures": 1,
         "retries": 4,
-        "latencies": [(3, operations)],
+        "tally": {kind_of(1, 2): tally_of(operations)},
     }
     return msgspec.msgpack.encode(
         CohortReport(cohort=cohort, operations=operations, **given | more)
@@ -95,7 +104,7 @@ def test_cohorts_wait_for_the_store(tmp_path: Path):
 
 
 def test_reports_add_up(tmp_path: Path):
-    """Operations and failures are sums of all reports, agents and retries of each one's last."""
+    """Sums are of all reports since the beginning, agents and retries of each one's last."""
 
     async def steps() -> None:
         control = Control(str(tmp_path))
@@ -104,8 +113,13 @@ def test_reports_add_up(tmp_path: Path):
         snapshot = await seen(control)
         assert (snapshot.operations, snapshot.failures) == (35, 3)
         assert (snapshot.agents_started, snapshot.agents_done, snapshot.retries) == (10, 4, 8)
-        assert snapshot.latencies == {3: 35}
-        assert (await seen(control)).latencies == {}
+        total = {kind_of(1, 2): tally_of(35, reports=3)}
+        assert snapshot.tally == total
+        assert (await seen(control)).tally == total
+        await control.lose(0)
+        await control.report(report(0, 7))
+        await control.report(report(1, 1))
+        assert (await seen(control)).tally == {kind_of(1, 2): tally_of(36, reports=4)}
 
     run(steps())
 
@@ -126,3 +140,17 @@ def test_files_of_far_nodes_are_written_below_the_run_directory(tmp_path: Path):
         assert not (tmp_path / "x").exists()
 
     run(steps())
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+def test_more_cohorts_than_any_bound_on_calls_are_let_go(ray_here: RaySession, tmp_path: Path):
+    """Those that wait at the barrier leave room for the call that releases them."""
+    ray = pytest.importorskip("ray")
+    controller = Controller(ray_here, tmp_path)
+    try:
+        waiting = [controller.actor.ready.remote(ready(cohort)) for cohort in range(10_001)]
+        ray.get(controller.actor.release.remote(), timeout=100)
+        assert ray.get(waiting, timeout=100) == [True] * len(waiting)
+    finally:
+        ray.kill(controller.actor)

@@ -15,6 +15,7 @@ import pytest
 from harness import fault_hand
 from harness.fault_hand import Hand
 from tests.harness.driving import poll
+from tests.processes import below, is_gone
 
 pytestmark = pytest.mark.fault
 
@@ -32,10 +33,6 @@ def victim() -> Iterator[psutil.Process]:
 
 def is_stopped(process: psutil.Process) -> bool:
     return process.status() == psutil.STATUS_STOPPED
-
-
-def is_gone(process: psutil.Process) -> bool:
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
 class Driven:
@@ -157,9 +154,4 @@ def test_the_longer_of_two_stalls_counts(victim: psutil.Process):
 def test_a_hand_is_not_a_child_of_who_started_it(hand: Driven, victim: psutil.Process):
     """What ends a Ray worker with its children does not end what lets stopped processes go on."""
     assert hand.do("know", pids=[victim.pid])["hit"]
-    hands = [
-        child
-        for child in psutil.Process(os.getpid()).children(recursive=True)
-        if fault_hand.__file__ in child.cmdline()
-    ]
-    assert hands == []
+    assert below(os.getpid(), fault_hand.__file__) == []

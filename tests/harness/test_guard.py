@@ -52,6 +52,7 @@ def folder() -> Iterator[Path]:
         yield folder
 
 
+@pytest.mark.slow
 def test_the_guard_ends_what_has_the_folder_open_but_the_driver(folder: Path):
     """When its pipe ends it waits a moment, ends this Ray's processes, and removes the folder."""
     mine, other = folder / "mine", folder / "mine-too"

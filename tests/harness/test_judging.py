@@ -13,9 +13,11 @@ import pytest
 from harness import cli, runner
 from harness.commands.judging import EXIT_BREACHED, KNOWN_UNRECORDED, Judge, run_template
 from harness.errors import RunFailedError, UsageError
+from harness.ray_session import RaySession
 from harness.rundir import RunDirectory
 from harness.runner import Outcome
-from tests.harness.driving import command, short_folder
+from tests.harness.driving import short_folder
+from tests.shared_ray import command_here
 
 
 @pytest.fixture
@@ -138,13 +140,14 @@ def test_a_run_that_breaks_off_still_tells_ci(monkeypatch, capsys, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.cluster
-def test_a_run_that_breaches_exits_with_3_and_says_which():
+def test_a_run_that_breaches_exits_with_3_and_says_which(ray_here: RaySession):
     """Passed and breached in the terminal, in the summary and in JUnit XML, of a real run."""
     with short_folder() as folder:
         asked = ["operations>=180", "search.p99_ms<1e6", "failed<1%", "p50_ms<1e-6"]
         options = [part for text in asked for part in ("--threshold", text)]
-        size = ["--target", "noop", "--agents", "10", "--rounds", "1", "--out", folder / "out"]
-        done = command("run", *size, *options, "--junit", folder / "junit.xml", temp=folder)
+        size = ["--target", "noop", "--agents", "10", "--rounds", "1", "--shards", "1"]
+        where = ["--out", folder / "out", "--junit", folder / "junit.xml"]
+        done = command_here("run", *size, *where, *options, temp=folder)
         assert done.returncode == 3, done.stderr
         written = json.loads((folder / "out" / "summary.json").read_text())
         verdicts = {one["threshold"]: one["verdict"] for one in written["thresholds"]}

@@ -95,6 +95,17 @@ def test_a_cohort_whose_task_died_is_lost_at_once(watched: Callable[..., Watched
     assert run.killed == []
 
 
+def test_a_cohort_that_never_came_to_the_start_is_given_up_too(watched: Callable[..., Watched]):
+    """A stop while a store's opening hangs ends it, though its process is not known."""
+    run = watched()
+    del run.watch.places[1]
+    run.watch.give_up_all(run.tasks, {}, 40.0)
+    assert run.tasks.abandoned == [0, 1, 2]
+    assert run.killed == [100]
+    assert [(loss.cohort, loss.node_id) for loss in run.watch.losses][1] == (1, "")
+    assert "cohort 1 did not end" in run.watch.losses[1].sentence
+
+
 def test_a_loss_that_a_fault_of_the_plan_explains_is_no_failure(
     watched: Callable[..., Watched], tmp_path: Path
 ):
@@ -201,7 +212,7 @@ def test_in_flight_operations_become_rows_beside_those_that_were_recorded(
 ):
     """One for each lost agent, where and when its cohort's rows are; nobody's times count them."""
     path = RunDirectory.create(tmp_path / "run", "run").path
-    seen = CohortReport(1, 2, 0, 5, 0, 0, [], at_ns=3 * S, start_wall_ns=7, start_monotonic_ns=9)
+    seen = CohortReport(1, 2, 0, 5, 0, 0, {}, at_ns=3 * S, start_wall_ns=7, start_monotonic_ns=9)
     run = watched(seen=seen)
     write_rows(path, [2, 2, 3], [S, 2 * S, S])
     run.tasks.die(1, "killed")
@@ -224,7 +235,7 @@ def test_a_cohort_that_died_before_its_first_rows_lost_all_of_its_time(
 ):
     """What it had reported is unrecorded from its start on."""
     path = RunDirectory.create(tmp_path / "run", "run").path
-    run = watched(seen=CohortReport(1, 2, 0, 5, 0, 0, [], at_ns=S))
+    run = watched(seen=CohortReport(1, 2, 0, 5, 0, 0, {}, at_ns=S))
     run.tasks.die(1, "killed")
     run.look(1.0)
     [loss] = run.watch.settle(path, 6, None)
@@ -249,7 +260,7 @@ def test_a_full_disk_costs_the_rows_in_flight_and_not_the_run(
 ):
     """The loss is known all the same."""
     path = RunDirectory.create(tmp_path / "run", "run").path
-    run = watched(seen=CohortReport(1, 2, 0, 5, 0, 0, [], at_ns=S))
+    run = watched(seen=CohortReport(1, 2, 0, 5, 0, 0, {}, at_ns=S))
     run.tasks.die(1, "killed")
     run.look(1.0)
 
@@ -262,7 +273,7 @@ def test_a_full_disk_costs_the_rows_in_flight_and_not_the_run(
 
 
 def packed(cohort: int, operations: int) -> bytes:
-    return msgspec.msgpack.encode(CohortReport(cohort, 2, 0, operations, 0, 0, [], at_ns=5))
+    return msgspec.msgpack.encode(CohortReport(cohort, 2, 0, operations, 0, 0, {}, at_ns=5))
 
 
 def test_a_lost_cohort_that_comes_back_is_told_to_stop_and_adds_nothing(tmp_path: Path):

@@ -120,6 +120,7 @@ def test_clocks_are_written_at_the_start_and_again_at_the_end(watching):
     }
 
 
+@pytest.mark.slow
 def test_a_cluster_that_does_not_answer_holds_nothing_up(watching):
     """While Ray hangs, looking finds nothing new and returns; so does the end."""
     free, hung = threading.Event(), threading.Event()

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness import recorder
+from harness.operation_tally import OperationTally, Tally, add_tally, latencies_of
 from harness.recorder import (
+    FIELDS,
     LATENCY_BUCKETS,
     CountingRecorder,
     Recorder,
@@ -21,7 +26,7 @@ from harness.recorder import (
     bucket_of_ns,
     bucket_start_ns,
 )
-from harness.schema import OPERATIONS, OPS_METADATA_KEYS, OUTCOMES, PHASES
+from harness.schema import OPERATIONS, OPS_METADATA_KEYS, OUTCOMES, PHASES, SUCCESSES
 from harness.sinks import LoadgenWriter, LocalSink, OpsWriter
 
 ORIGIN_NS = 1_000_000_000_000
@@ -310,22 +315,79 @@ def test_progress_counts_what_was_measured_since_the_last_look(kind: str, disk: 
     first = rows.progress()
     assert (first.operations, first.failures) == (3, 1)
     nothing = rows.progress()
-    assert (nothing.operations, nothing.failures, nothing.latencies) == (0, 0, [])
+    assert (nothing.operations, nothing.failures, nothing.tally) == (0, 0, {})
     rows.add(row(5))
     assert rows.progress().operations == 1
     rows.close()
 
 
-def test_progress_has_the_latencies_of_all_rows(disk: Disk):
-    """The histogram counts each row once, in the bucket of its response time."""
-    rows = recorder_on(disk)
-    for latency_ns in (2_000, 2_000, 5_000_000):
-        rows.add(row(0, latency_ns=latency_ns))
-    fast, slow = bucket_of_ns(np.array([2_000, 5_000_000])).tolist()
-    assert rows.progress().latencies == [(fast, 2), (slow, 1)]
-    rows.add(row(0, phase=0, latency_ns=2_000))
-    assert rows.progress().latencies == [(fast, 1)]
-    rows.close()
+def plainly(rows: list[tuple[int, ...]], *, times: bool) -> Tally:
+    """What rows come to, one after the other."""
+    tally: Tally = {}
+    for one in rows:
+        named = dict(zip(FIELDS, one, strict=True))
+        kind = named["phase"] * len(OPERATIONS) + named["op"]
+        mine = tally.setdefault(kind, OperationTally([0] * len(OUTCOMES), {}))
+        mine.outcomes[named["outcome"]] += 1
+        if not times:
+            continue
+        response_ns = named["finished"] - named["scheduled"]
+        mine.response_ns += response_ns
+        mine.queue_ns += named["sent"] - named["started"]
+        mine.shard_wait_ns += named["shard_wait"]
+        mine.service_ns += named["service"]
+        parts_ns = named["sent"] - named["started"] + named["shard_wait"] + named["service"]
+        mine.transport_ns += named["finished"] - named["started"] - parts_ns
+        bucket = int(bucket_of_ns(np.array([response_ns]))[0])
+        mine.latencies[bucket] = mine.latencies.get(bucket, 0) + 1
+    return tally
+
+
+def places(names: Sequence[str]) -> st.SearchStrategy[int]:
+    return st.integers(0, len(names) - 1)
+
+
+times_ns = st.integers(0, 100_000_000_000)
+
+
+@st.composite
+def any_row(draw: st.DrawFn) -> tuple[int, ...]:
+    scheduled = ORIGIN_NS + draw(times_ns)
+    started = scheduled + draw(times_ns)
+    sent = started + draw(times_ns)
+    wait, service = draw(times_ns), draw(times_ns)
+    finished = sent + wait + service + draw(times_ns)
+    phase, operation, outcome = (
+        draw(places(PHASES)),
+        draw(places(OPERATIONS)),
+        draw(places(OUTCOMES)),
+    )
+    ends = (0, 4, 1, sent, wait, service)
+    return (phase, 5, operation, scheduled, started, finished, outcome, *ends)
+
+
+@pytest.mark.parametrize("kind", ["rows", "counts"])
+@given(parts=st.lists(st.lists(any_row(), max_size=12), max_size=4), flushed=st.booleans())
+def test_what_rows_come_to_is_what_counting_them_says(
+    kind: str, parts: list[list[tuple[int, ...]]], flushed: bool
+):
+    """By phase and operation: outcomes and, of rows that are kept, exact times and histograms."""
+    with tempfile.TemporaryDirectory() as folder:
+        rows = made(kind, Disk(Path(folder)))
+        total: Tally = {}
+        for part in parts:
+            for one in part:
+                rows.add(one)
+            if flushed:
+                rows.flush()
+            done = rows.progress()
+            assert done.tally == plainly(part, times=kind == "rows")
+            measured = [one for one in part if one[0] == PHASES.index("measure")]
+            failed = [one for one in measured if OUTCOMES[one[6]] not in SUCCESSES]
+            assert (done.operations, done.failures) == (len(measured), len(failed))
+            add_tally(total, done.tally)
+        assert total == plainly([one for part in parts for one in part], times=kind == "rows")
+        rows.close()
 
 
 def test_buckets_are_within_five_percent():
@@ -356,6 +418,6 @@ def test_progress_misses_no_row_when_the_buffer_changes_hands(disk: Disk):
     rows.flush()
     rows.add(row(3))
     done = rows.progress()
-    assert (done.operations, sum(count for _, count in done.latencies)) == (3, 3)
+    assert (done.operations, latencies_of(done.tally).total()) == (3, 3)
     assert rows.progress().operations == 0
     rows.close()

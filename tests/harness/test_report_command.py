@@ -12,7 +12,6 @@ import pytest
 
 from harness import cli
 from harness.commands.report import make_report
-from tests.harness.driving import command, short_folder
 from tests.report.made_runs import HOSTILE, make_run
 
 
@@ -155,17 +154,3 @@ def test_a_report_that_fails_does_not_fail_the_run(
     assert said.out == ""
     assert said.err.count("\n") == 1
     assert "report.html could not be made" in said.err
-
-
-@pytest.mark.slow
-@pytest.mark.cluster
-@pytest.mark.parametrize("record", ["on", "off"])
-def test_a_run_ends_by_making_its_report(record: str):
-    """After ``harness run`` the page is in its directory, whether rows were recorded or not."""
-    with short_folder() as temp:
-        out = temp / "run"
-        options = ("--agents", 3, "--rounds", 2, "--target", "embedded", "--record", record)
-        done = command("run", *options, "--out", out, temp=temp)
-        assert done.returncode == 0, done.stderr
-        assert "report.html" not in done.stderr
-        assert "3 agents" in (out / "report.html").read_text("utf-8")

@@ -9,7 +9,7 @@ import json
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from harness import load_run
 from harness.hosts import is_tmpfs
 from harness.plan import RunPlan
 from harness.plan_file import load_plan
+from harness.ray_session import RaySession
 from harness.rundir_reader import open_run
 from harness.schema import (
     AGENTS_SCHEMA,
@@ -40,12 +42,14 @@ from memory_core.operations import Describe, Retrieve, Search, Store
 from memory_core.results import Described, Hits, Record
 from tests.harness.audit import acknowledged, databases, forget, lost, operations, rows_of_agents
 from tests.harness.driving import command, short_folder
+from tests.shared_ray import command_here
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 TRACE = Path(__file__).resolve().parents[1] / "data" / "sugarscape.parquet"
 MEMORY = Path("/dev/shm")
 AGENTS, ROUNDS, SEED = 40, 3, 7
+Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @dataclass
@@ -79,49 +83,56 @@ class Ran:
         return self.rows.filter(pc.equal(self.rows["phase"], "measure"))
 
 
-def ran(folder: Path, *arguments: object, name: str = "out") -> Ran:
+def ran(folder: Path, *arguments: object, name: str, run: Command = command_here) -> Ran:
     out = folder / name
-    done = command("run", "--out", out, *arguments, temp=folder)
-    assert done.returncode == 0, done.stderr
+    done = run("run", "--out", out, *arguments, temp=folder)
+    made = Ran(done, out, folder)
     assert "Traceback" not in done.stderr
-    return Ran(done, out, folder)
+    # a machine that is busy with other things is late, which makes an open loop INVALID
+    allowed = {(0, "complete"), (4, "invalid")} if "--rate" in arguments else {(0, "complete")}
+    assert (done.returncode, made.run["status"]) in allowed, done.stderr
+    return made
 
 
-@pytest.fixture(scope="session")
-def folder() -> Iterator[Path]:
-    """Where the runs of this session go."""
+@pytest.fixture(scope="module")
+def folder(ray_here: RaySession) -> Iterator[Path]:
+    """Where the runs go, which are on a Ray that is there but for the first."""
     with short_folder() as folder:
         yield folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def standard(folder: Path) -> Ran:
-    """The main job, small: two cohorts, default target, its databases kept."""
+    """The main job, small: two cohorts, default target, its databases kept.
+
+    In a process and on a Ray of its own, as for a user.
+    """
     arguments = f"--agents {AGENTS} --rounds {ROUNDS} --seed {SEED} --agents-per-task 20"
-    return ran(folder, *arguments.split(), "--keep-data", name="standard")
+    return ran(folder, *arguments.split(), "--keep-data", name="standard", run=command)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def repeated(folder: Path, standard: Ran) -> Ran:
     """The same, repeated from its directory: one actor call an operation, data elsewhere, JSON."""
     given = ("--plan", standard.out, "--pipelining", "off", "--json")
     return ran(folder, *given, "--data-dir", folder / "data", name="repeated")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def open_loop(folder: Path) -> Ran:
     """600 operations offered in 3 s, after a second of warm-up."""
-    arguments = "--agents 10 --rate 200 --duration 3 --warmup 1 --target noop"
+    arguments = "--agents 10 --rate 200 --duration 3 --warmup 1 --target noop --shards 1"
     return ran(folder, *arguments.split(), name="open")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def replayed(folder: Path) -> Ran:
     """The recorded trace, two rounds of 20 agents."""
-    return ran(folder, "--trace", TRACE, "--agents", 20, "--rounds", 2, "--keep-data", name="trace")
+    size = ("--agents", 20, "--rounds", 2, "--shards", 1)
+    return ran(folder, "--trace", TRACE, *size, "--keep-data", name="trace")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def embedded(folder: Path) -> Ran:
     """In process, states there from the start, warmed up, drawn by weight."""
     arguments = "--target embedded --agents 8 --rounds 20 --warmup 0.5 --preload 1001"
@@ -129,10 +140,10 @@ def embedded(folder: Path) -> Ran:
     return ran(folder, *arguments.split(), name="embedded")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def alone(folder: Path) -> Ran:
     """Each agent in a task of its own, the databases in memory where there is a place for it."""
-    arguments = ("--agents", 6, "--agents-per-task", 1, "--rounds", 10, "--data-dir")
+    arguments = ("--agents", 4, "--agents-per-task", 1, "--rounds", 10, "--data-dir")
     if not is_tmpfs(MEMORY):
         return ran(folder, *arguments, folder / "elsewhere", name="alone")
     with tempfile.TemporaryDirectory(dir=MEMORY) as data:
@@ -141,10 +152,11 @@ def alone(folder: Path) -> Ran:
     return run
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def unrecorded(folder: Path) -> Ran:
     """Nothing is recorded but the totals."""
-    arguments = "--agents 5 --duration 1.5 --warmup 1.5 --target noop --record off"
+    arguments = "--agents 5 --duration 1.5 --warmup 1.5 --target noop --shards 1 --record off"
+    arguments += " --think-time 0.005"
     return ran(folder, *arguments.split(), name="unrecorded")
 
 
@@ -215,6 +227,13 @@ def test_the_last_line_is_the_run_directory(standard: Ran, open_loop: Ran):
 def test_json_is_all_there_is(repeated: Ran):
     """With --json standard output is the summary, one document, as in the run directory."""
     assert json.loads(repeated.done.stdout) == repeated.summary
+
+
+def test_a_run_ends_by_making_its_report(standard: Ran, embedded: Ran, unrecorded: Ran):
+    """The page is in its directory, whether rows were recorded or not, and nothing is said."""
+    for run, agents in ((standard, AGENTS), (embedded, 8), (unrecorded, 5)):
+        assert "report.html" not in run.done.stderr
+        assert f"{agents} agents" in (run.out / "report.html").read_text("utf-8")
 
 
 def test_every_agent_has_a_row_for_each_of_its_operations(standard: Ran):
@@ -312,11 +331,11 @@ def test_the_rows_add_up_to_the_summary(name: str, request: pytest.FixtureReques
 def test_all_agents_are_under_way_at_once(standard: Ran, alone: Ran):
     """The barrier opens for all: at one moment every agent had begun and none had ended."""
     assert standard.summary["agents"]["in_flight_max"] == AGENTS
-    assert alone.summary["agents"]["in_flight_max"] == 6
-    assert len(alone.run["topology"]["cohorts"]) == 6
+    assert alone.summary["agents"]["in_flight_max"] == 4
+    assert len(alone.run["topology"]["cohorts"]) == 4
     processes = open_run(alone.out).processes()
     cohorts = processes.filter(pc.equal(processes["role"], "cohort"))
-    assert len(set(cohorts["pid"].to_pylist())) <= 6
+    assert len(set(cohorts["pid"].to_pylist())) <= 4
 
 
 def test_samples_come_from_every_process_of_the_run(folder: Path, open_loop: Ran):
@@ -412,9 +431,11 @@ def test_an_open_loop_offers_what_it_was_to(open_loop: Ran):
     assert due.tolist() == [round(index * 5e6) for index in range(200, 800)]
     schedule = open_loop.summary["schedule"]
     assert schedule["offered_rate_ops_s"] == 200
-    assert schedule["achieved_rate_ops_s"] == pytest.approx(200, rel=0.05)
     assert schedule["timer_lag_samples"] > 50
-    assert open_loop.run["status"] == "complete"
+    achieved = schedule["achieved_rate_ops_s"]
+    assert achieved == pytest.approx(600 / open_loop.summary["duration_s"])
+    if open_loop.summary["all"]["max_ms"] < 100:  # from when it was due to its answer
+        assert achieved == pytest.approx(200, rel=0.05)
 
 
 def test_warm_up_is_kept_out_of_every_figure(open_loop: Ran, embedded: Ran, unrecorded: Ran):
@@ -518,7 +539,7 @@ def test_the_audit_notices_a_memory_that_is_lost(standard: Ran, tmp_path: Path):
 def test_a_run_directory_is_used_once(standard: Ran, folder: Path):
     """A second run into the same folder is refused, and the first one's stays as it was."""
     before = (standard.out / "run.json").read_bytes()
-    done = command("run", "--agents", 1, "--out", standard.out, temp=folder)
+    done = command_here("run", "--agents", 1, "--out", standard.out, temp=folder)
     assert done.returncode == 2
     assert "--out: " in done.stderr
     assert (standard.out / "run.json").read_bytes() == before
@@ -531,9 +552,31 @@ def test_data_of_others_is_left_alone(folder: Path):
         path.mkdir(parents=True)
     (data / "kept").write_text("kept")
     (data / "here" / "kept").write_text("kept")
-    arguments = ["run", "--agents", 2, "--rounds", 1, "--target", "noop", "--out", "."]
-    done = command(*arguments, "--data-dir", "../shared", temp=folder, cwd=out)
+    size = ("--agents", 2, "--rounds", 1, "--target", "noop", "--shards", 1)
+    places = ("--out", ".", "--data-dir", "../shared")
+    done = command_here("run", *size, *places, temp=folder, cwd=out)
     assert done.returncode == 0, done.stderr
     assert (data / "kept").read_text() == (data / "here" / "kept").read_text() == "kept"
     assert sorted(path.name for path in data.iterdir()) == ["here", "kept"]
     assert (out / "summary.json").exists()
+
+
+def test_a_notebook_finds_the_figures_of_the_summary(standard: Ran, open_loop: Ran):
+    """Loaded, the rows of a run say what its summary does, with a warm-up and without."""
+    for made in (standard, open_loop):
+        run, summary = load_run(made.out), made.summary
+        with run.duckdb() as connection:
+            [(count, failed, mean_ms, first_s)] = connection.sql(
+                "SELECT count(*), count(*) FILTER (outcome NOT IN ('ok', 'not_found')), "
+                "avg(response_ns) / 1e6, min(time_s) FROM operations"
+            ).fetchall()
+            assert connection.sql("SELECT count(*) FROM warmup").fetchall() == [
+                (made.rows.num_rows - made.measured.num_rows,)
+            ]
+        assert (count, failed) == (summary["operations"], summary["failed"])
+        times_ms = run.operations(["response_ns"])["response_ns"].to_numpy() / 1e6
+        assert np.quantile(times_ms, 0.5) == pytest.approx(summary["all"]["p50_ms"])
+        assert mean_ms == pytest.approx(summary["all"]["mean_ms"])
+        assert first_s > 0
+        assert run.agents().num_rows == summary["agents"]["count"]
+        assert run.damaged_files == ()

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 
-from harness.placement import Node
+from harness.live.view import View
 from harness.plan import RunPlan
 from harness.ray_session import RaySession
 from harness.rundir import RunDirectory
@@ -23,42 +22,22 @@ from tests.cluster.fault_rounds import problems_of, round_of
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.fault]
 
 
-class Quiet:
-    """Shows nothing."""
-
-    def update(self, progress: Any) -> None: ...
-
-    def note(self, text: str) -> None: ...
-
-
-@pytest.fixture(scope="module")
-def session(local_ray: None) -> RaySession:
-    node = next(node for node in ray.nodes() if node["Alive"])
-    me = Node(
-        node_id=node["NodeID"],
-        address=node["NodeManagerAddress"],
-        cpus=node["Resources"]["CPU"],
-        memory_bytes=node["Resources"]["memory"],
-    )
-    return RaySession(node_id=me.node_id, owned=True, nodes=[me])
-
-
-def audited(folder: Path, session: RaySession, **fields: Any) -> tuple[Outcome, dict[str, Any]]:
+def audited(folder: Path, ray_here: RaySession, **fields: Any) -> tuple[Outcome, dict[str, Any]]:
     """How a run ended, and the audit in its summary."""
     plan = RunPlan(audit=True, shards=2, **{"seed": 8, **fields})
     directory = RunDirectory.create(folder / "run", "run")
     logging.getLogger("ray").setLevel(logging.CRITICAL)
-    outcome = run(prepare(plan), directory, Quiet(), StopRequest(), session)
+    outcome = run(prepare(plan), directory, View(), StopRequest(), ray_here)
     summary = open_run(directory.path).summary
     assert summary is not None
     return outcome, summary["audit"]
 
 
-def test_an_early_acknowledgement_is_found_after_a_kill(tmp_path: Path, session: RaySession):
+def test_an_early_acknowledgement_is_found_after_a_kill(tmp_path: Path, ray_here: RaySession):
     """The writes that the store had acknowledged and not yet made are missing: the run failed."""
     outcome, audit = audited(
         tmp_path,
-        session,
+        ray_here,
         target="tests.harness.planted:EarlyTarget",
         agents=6,
         duration_s=3.0,
@@ -74,11 +53,11 @@ def test_an_early_acknowledgement_is_found_after_a_kill(tmp_path: Path, session:
     assert f"{audit['missing']} missing" in audit["sentence"]
 
 
-def test_a_second_actor_on_one_folder_is_found(tmp_path: Path, session: RaySession):
+def test_a_second_actor_on_one_folder_is_found(tmp_path: Path, ray_here: RaySession):
     """Each actor answers its own agents as it should; what one took, the other does not have."""
     outcome, audit = audited(
         tmp_path,
-        session,
+        ray_here,
         target="tests.harness.planted:SecondActorTarget",
         agents=8,
         agents_per_task=4,
@@ -89,11 +68,11 @@ def test_a_second_actor_on_one_folder_is_found(tmp_path: Path, session: RaySessi
     assert open_run(tmp_path / "run").run["audit"]["answers"]["missing"] == 0
 
 
-def test_answers_that_are_muddled_are_found(tmp_path: Path, session: RaySession):
+def test_answers_that_are_muddled_are_found(tmp_path: Path, ray_here: RaySession):
     """A state of before, one twice, a stranger's, and none: while all is kept as it should be."""
     outcome, audit = audited(
         tmp_path,
-        session,
+        ray_here,
         target="tests.harness.planted:MuddlingTarget",
         agents=4,
         agents_per_task=4,
@@ -113,16 +92,17 @@ def test_answers_that_are_muddled_are_found(tmp_path: Path, session: RaySession)
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_a_round_of_random_faults_loses_nothing(tmp_path: Path, session: RaySession, number: int):
+def test_a_round_of_random_faults_loses_nothing(tmp_path: Path, ray_here: RaySession, number: int):
     """As scripts/fault_rounds does many: kills and stalls that follow from a seed."""
     one = round_of(7, number, duration_s=2.5)
     assert any("kill shard" in fault for fault in one.faults)
     audited(
         tmp_path,
-        session,
+        ray_here,
         agents=8,
         agents_per_task=4,
         duration_s=4.0,  # longer than the faults need, so that each is in time
+        think_time_s=0.005,
         seed=one.seed,
         faults=one.faults,
         deadline_s=60.0,

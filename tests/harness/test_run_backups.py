@@ -12,14 +12,16 @@ import pytest
 
 from harness.errors import UsageError
 from harness.plan import RunPlan
+from harness.ray_session import RaySession
 from harness.run_backups import RunBackups
 from harness.rundir import RunDirectory
 from harness.rundir_reader import open_run
 from harness.runner import prepare
 from memory_core import UnavailableError
 from memory_core.backups import find_backup, list_backups, restore_to_folder
-from tests.harness.driving import command, short_folder
+from tests.harness.driving import short_folder
 from tests.memory_core.backed_up import contents
+from tests.shared_ray import command_here
 
 WAIT_S = 60.0
 
@@ -110,14 +112,15 @@ def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path):
 
 @pytest.mark.slow
 @pytest.mark.cluster
-def test_a_run_is_backed_up_while_it_goes_on(tmp_path: Path):
+def test_a_run_is_backed_up_while_it_goes_on(tmp_path: Path, ray_here: RaySession):
     """Backups at an interval are whole, are summed up, and can be restored to other shards."""
     from memory_core import MemoryConfig, MemoryStore
 
     with short_folder() as folder:
-        done = command(
+        done = command_here(
             *("run", "--agents", 4, "--duration", 2, "--shards", 2, "--seed", 3, "--json"),
             *("--backup", "place", "--backup-interval", 0.5, "--out", "out"),
+            *("--think-time", 0.005),
             temp=folder,
         )
         assert done.returncode == 0, done.stderr

@@ -19,6 +19,9 @@ from tests.harness.driving import Driven, poll
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.fault]
 
+# Leaves the machine some room, where how fast the agents are is no matter.
+PAUSE = ("--think-time", 0.005)
+
 
 def measuring_with_rows(run: Driven) -> None:
     run.until("measuring")
@@ -37,7 +40,7 @@ def verdict(run: Driven, name: str) -> str:
 
 def test_a_shard_that_is_killed_loses_nothing_that_was_acknowledged(drive: Any):
     """The run goes on and completes, operations are retried, none fails and none is lost."""
-    run = drive("--agents", 24, "--duration", 5, "--seed", 11, "--keep-data")
+    run = drive("--agents", 24, "--duration", 5, "--seed", 11, "--keep-data", *PAUSE)
     measuring_with_rows(run)
     shard = run.document()["topology"]["target"]["shards"][0]
     os.kill(shard["pid"], signal.SIGKILL)
@@ -102,7 +105,7 @@ def test_a_cohort_that_is_killed_fails_the_run_and_costs_no_other_its_rows(drive
 
 def test_a_control_actor_that_is_killed_fails_the_run_with_what_it_saw(drive: Any):
     """Nobody can stop the agents any more: the run ends, says why, and is summed up."""
-    run = drive("--agents", 8, "--duration", 600)
+    run = drive("--agents", 8, "--duration", 600, *PAUSE)
     measuring_with_rows(run)
     (control,) = run.pids("Control")
     os.kill(control, signal.SIGKILL)
@@ -117,7 +120,7 @@ def test_a_control_actor_that_is_killed_fails_the_run_with_what_it_saw(drive: An
 
 def test_a_sampler_that_is_killed_is_started_again(drive: Any):
     """The run completes; the gap is told when it happens, and the figures go to the end."""
-    run = drive("--agents", 4, "--duration", 3_600, "--target", "noop")
+    run = drive("--agents", 4, "--duration", 3_600, "--target", "noop", *PAUSE)
     measuring_with_rows(run)
     (sampler,) = run.pids("Sampler")
     os.kill(sampler, signal.SIGKILL)

@@ -14,6 +14,9 @@ from tests.harness.driving import Driven, poll
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.fault]
 
+# Leaves the machine some room: how fast the agents are is no matter here.
+PAUSE = ("--think-time", 0.005)
+
 
 def faults(run: Driven) -> list[dict[str, Any]]:
     """The events of the run's faults so far."""
@@ -29,7 +32,7 @@ def test_shards_are_killed_and_stalled_as_the_plan_says(drive: Any):
     """Each fault is an event with its time; the run goes on, nothing fails, nothing is lost."""
     texts = ("at 0s kill shard 1", "at 500ms for 500ms stall shard 0")
     run = drive(
-        *("--agents", 8, "--duration", 4, "--shards", 2, "--audit"),
+        *("--agents", 8, "--duration", 4, "--shards", 2, "--audit", *PAUSE),
         *(word for text in texts for word in ("--fault", text)),
     )
     assert run.wait() == 0, run.stderr
@@ -62,7 +65,7 @@ def test_a_cohort_that_is_killed_has_lost_nothing_that_its_rows_acknowledge(driv
     """Its own store is opened after it and has every write of its rows, and maybe a few more."""
     run = drive(
         *("--agents", 4, "--agents-per-task", 2, "--duration", 3, "--target", "embedded"),
-        *("--audit", "--fault", "at 1s kill cohort 1"),
+        *("--audit", "--fault", "at 1s kill cohort 1", *PAUSE),
     )
     run.wait()
     (event,) = faults(run)

@@ -18,7 +18,8 @@ from tests.harness.driving import Driven, poll, short_folder
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.fault]
 
-FOR_LONG = ("--agents", 12, "--duration", 600)
+# The pause leaves the machine some room: how fast the agents are is no matter here.
+FOR_LONG = ("--agents", 12, "--duration", 600, "--think-time", 0.005)
 
 
 @pytest.fixture

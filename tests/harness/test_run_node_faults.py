@@ -30,7 +30,7 @@ def test_a_node_is_stalled_and_then_killed():
         nodes.start("--num-cpus=1")
         shared = ("run", "--address", nodes.address, "--shards", 1, "--agents", 4)
         done = command(
-            *(*shared, "--duration", 6, "--deadline", 3, "--audit", "--json"),
+            *(*shared, "--duration", 6, "--deadline", 3, "--audit", "--json", "--think-time", 0.01),
             *(word for text in TEXTS for word in ("--fault", text)),
             temp=folder,
             patience_s=200,

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from harness.rundir_reader import open_run
 from tests.harness.driving import Driven, poll, short_folder
 from tests.harness.ray_nodes import RayNodes
+from tests.processes import below
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.fault]
 
@@ -31,9 +31,8 @@ def nodes() -> Iterator[tuple[RayNodes, subprocess.Popen[bytes], Path]]:
 
 def take_away(node: subprocess.Popen[bytes]) -> None:
     """End a node's raylet, which signs off: Ray takes half a minute to miss one that does not."""
-    for child in psutil.Process(node.pid).children(recursive=True):
-        if child.name() == "raylet":
-            child.terminate()
+    for raylet in below(node.pid, name="raylet"):
+        raylet.terminate()
 
 
 def nodes_of(run: Driven) -> list[dict[str, Any]]:
@@ -55,7 +54,7 @@ def test_roles_late_nodes_and_nodes_that_go(nodes: Any):
     started, idle, folder = nodes
     run = Driven(
         *(folder, "--agents", 6, "--duration", 3_600, "--seed", 5, "--shards-per-node", 2),
-        *("--address", started.address, "--data-dir", folder / "data"),
+        *("--address", started.address, "--data-dir", folder / "data", "--think-time", 0.05),
         HOME=str(folder / "ray"),
     )
     try:

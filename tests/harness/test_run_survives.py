@@ -13,6 +13,7 @@ from harness.rundir_reader import open_run
 from tests.harness.audit import acknowledged, lost
 from tests.harness.driving import Driven, poll, short_folder
 from tests.harness.ray_nodes import RayNodes
+from tests.processes import below
 from tests.small_disks import fill, small_disk
 
 pytestmark = [
@@ -23,18 +24,9 @@ pytestmark = [
 ]
 
 
-def children(pid: int) -> list[psutil.Process]:
-    return psutil.Process(pid).children(recursive=True)
-
-
 def cohorts_below(pid: int) -> list[psutil.Process]:
     """The cohorts of a node of Ray's."""
-    found = []
-    for process in children(pid):
-        with contextlib.suppress(psutil.Error):
-            if "ray::run_cohort" in " ".join(process.cmdline()):
-                found.append(process)
-    return found
+    return below(pid, "ray::run_cohort")
 
 
 def assert_nothing_left(run: Driven) -> None:
@@ -59,8 +51,9 @@ def test_a_node_that_dies_and_a_cohort_that_stalls_take_their_agents_and_no_othe
         poll(lambda: len({rows.name[:12] for rows in run.files()}) == 3, "rows of every cohort", 60)
         [stalled, *others] = cohorts_below(nodes.head)
         stalled.suspend()
-        for process in [*children(node.pid), psutil.Process(node.pid)]:
-            process.kill()
+        for process in [*below(node.pid), psutil.Process(node.pid)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         assert run.wait() == 1, run.stderr
         poll(lambda: not stalled.is_running(), "the end of what was given up", 60)
     assert len(others) == 1, "of three cohorts one was on the other node"
@@ -99,6 +92,7 @@ def test_a_run_whose_head_hangs_ends_with_what_it_recorded(drive: Callable[..., 
     """Exit code 1, one sentence, a summary, and no process is left, though calls of Ray hang."""
     run = drive(
         *("--agents", 4, "--agents-per-task", 2, "--duration", 600, "--target", "noop"),
+        *("--think-time", 0.01),
         bounds={
             "harness.head_watch.HEAD_LOST_S": 2.0,
             "harness.head_watch.INTERVAL_S": 0.5,
@@ -107,7 +101,7 @@ def test_a_run_whose_head_hangs_ends_with_what_it_recorded(drive: Callable[..., 
     )
     run.until("measuring")
     poll(run.files, "a file of rows")
-    [head] = [one for one in children(run.process.pid) if one.name() == "gcs_server"]
+    [head] = below(run.process.pid, name="gcs_server")
     head.suspend()
     assert run.wait() == 1, run.stderr
     assert_nothing_left(run)

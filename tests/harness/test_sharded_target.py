@@ -10,7 +10,7 @@ import pytest
 from harness.errors import RunFailedError, UsageError
 from harness.plan import RunPlan
 from harness.targets import sharded
-from harness.targets.base import Placement
+from harness.targets.driven import Placement
 from harness.targets.memory_core import MemoryCoreTarget
 from memory_core import BadInputError, MemoryConfig, MemoryCoreError
 

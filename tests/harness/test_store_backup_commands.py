@@ -11,7 +11,7 @@ import pytest
 
 from memory_core.backup_place import BackupPlace
 from memory_core.backup_repository import BackupRepository
-from tests.harness.conftest import Outcome
+from tests.conftest import Outcome
 from tests.memory_core.backed_up import restored_contents, shards, some
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from memory_core import MemoryConfig, MemoryStore, Store
-from tests.harness.conftest import Outcome
+from tests.conftest import Outcome
 
 
 @pytest.fixture

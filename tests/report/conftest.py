@@ -53,13 +53,6 @@ def summary() -> dict[str, Any]:
     return made
 
 
-class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
-
-    def isatty(self) -> bool:
-        return True
-
-
 @pytest.fixture
 def shown():
     """Give a renderable's lines on a plain console of a width."""
@@ -70,11 +63,3 @@ def shown():
         return [line.rstrip() for line in stream.getvalue().splitlines()]
 
     return lines
-
-
-@pytest.fixture
-def terminal(monkeypatch) -> Terminal:
-    """A terminal's stream, in an environment that wants colour."""
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.setenv("TERM", "xterm-256color")
-    return Terminal()

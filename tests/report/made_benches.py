@@ -146,6 +146,88 @@ def memory_summary(words: str = "") -> dict[str, Any]:
     }
 
 
+TARGETS = ("memory_core", "chroma:server=true", "sqlite-vec")
+TARGET_COUNTS = (1, 100, 500)
+TARGET_VOLUMES = (1_000, 10_000)
+
+
+def _ranking(values: dict[str, float], *, more: bool) -> dict[str, Any]:
+    order = sorted(values, key=lambda one: values[one], reverse=more)
+    best, second = values[order[0]], values[order[1]]
+    times = best / second if more else second / best
+    return {
+        "order": [
+            {
+                "target": one,
+                "value": values[one],
+                "low": values[one] * 0.9,
+                "high": values[one] * 1.1,
+            }
+            for one in order
+        ],
+        "lead": {"estimate": times, "low": times * 0.95, "high": times * 1.05},
+        "beyond_spread": True,
+    }
+
+
+def targets_summary(words: str = "") -> dict[str, Any]:
+    """A comparison of three targets, each half as fast as the one before."""
+    targets, slower = {}, {}
+    for place, name in enumerate(TARGETS):
+        slower[f"{name}{words}"] = 2.0**place
+        counts = {
+            str(size): _count(size, 0.5**place)
+            | {"limit": {"kind": "cpu", "sentence": f"The CPU limited it{words}."}, "repeats": []}
+            for size in TARGET_COUNTS
+        }
+        volumes = {
+            str(size): {
+                **{f"{op}_latency_ms": _times(0.2 * 2**place, suffix="")
+                   for op in ("store", "retrieve", "search")},
+                "service": dict.fromkeys(("store", "retrieve", "search"), _times(0.1, suffix="")),
+                "load_rate_ops_s": 50_000 / 2**place, "flush_s": 0.2, "recall": 0.99, "k": 10,
+                "memory_usage_bytes": 90 * MIB, "memory_bytes_per_memory": 400.0 * 2**place,
+                "disk_usage_bytes": 9 * MIB, "disk_bytes_per_memory": 700.0, "failed": 0,
+                "cut": {"reached": 812} if place == 2 and size == 10_000 else None, "repeats": [],
+            }
+            for size in TARGET_VOLUMES
+        }  # fmt: skip
+        points = [
+            {"name": "read_your_writes", "state": "passed", "sentence": "It does."},
+            {"name": "unicode", "state": "failed" if place else "passed",
+             "sentence": f"It lost an accent{words}."},
+            {"name": "filter", "state": "not claimed", "sentence": ""},
+        ]  # fmt: skip
+        targets[f"{name}{words}"] = {
+            "name": name, "version": f"1.{place}", "durability": f"Each batch is synced{words}.",
+            "settings": {"mode": "wal", "threads": 2}, "capabilities": ["batch", "durable"],
+            "in_process": place != 1, "stores": "one a cohort", "conformance": {"points": points},
+            "empty": None, "counts": counts, "volumes": volumes,
+        }  # fmt: skip
+    return {
+        "bench": "targets",
+        "targets": targets,
+        "left_out": [],
+        "cuts": [],
+        "comparison": {
+            "throughput": {
+                str(size): _ranking(
+                    {name: _throughput(size) / by for name, by in slower.items()}, more=True
+                )
+                for size in TARGET_COUNTS
+            },
+            "volumes": {
+                str(size): {
+                    op: _ranking({name: 0.2 * by for name, by in slower.items()}, more=False)
+                    for op in ("store", "retrieve", "search")
+                }
+                for size in TARGET_VOLUMES
+            },
+        },
+        "verdicts": [{"name": "throughput", "verdict": "ok", "sentence": f"It leads{words}."}],
+    }
+
+
 def _leak(process: str, slope: float, verdict: str) -> dict[str, Any]:
     at_s = np.arange(0, 600, 2.0)
     held = (
@@ -219,9 +301,10 @@ def resources_summary(words: str = "") -> dict[str, Any]:
 
 
 def make_bench(path: Path, kind: str, *, words: str = "", summary: bool = True) -> Path:
-    """Make a bench directory of ``agents``, ``memory``, ``resources`` or ``all``."""
+    """Make a bench directory of ``agents``, ``memory``, ``resources``, ``targets`` or ``all``."""
     directory = BenchDirectory.create(path, f"bench-{kind}")
     names = {"agents": "agents-500-1", "memory": "volume-1000", "resources": "rate-100"}
+    names["targets"] = "memory_core.agents-500-1"
     if kind in names:
         step = directory.path / "steps" / names[kind]
         directory.describe(steps=[{"name": names[kind], "path": f"steps/{names[kind]}"}])
@@ -234,7 +317,9 @@ def make_bench(path: Path, kind: str, *, words: str = "", summary: bool = True) 
     )
     if summary:
         made = {"agents": agents_summary, "memory": memory_summary, "resources": resources_summary}
-        parts = [made[one](words) for one in (made if kind == "all" else [kind])]
+        parts = [made[one](words) for one in made if kind in (one, "all")]
+        if kind == "targets":
+            parts = [targets_summary(words)]
         verdicts = [one for part in parts for one in part["verdicts"]]
         joined: dict[str, Any] = {}
         for part in parts:

@@ -15,7 +15,7 @@ from harness.report.markdown import render_markdown
 from tests.report.made_benches import COUNTS, VOLUMES, agents_summary, make_bench
 from tests.report.made_runs import HOSTILE
 
-KINDS = ("agents", "memory", "resources", "all")
+KINDS = ("agents", "memory", "resources", "targets", "all")
 
 
 def charts(report: Report) -> dict[str, Chart]:
@@ -42,6 +42,7 @@ def tables(report: Report) -> dict[str, Table]:
         ("agents", {"scaling", "efficiency", "latency-all", "cpu-agents", "percentiles-by-count"}),
         ("memory", {"degradation-search", "degradation-cross-tier", "recall", "volume-held"}),
         ("resources", {"leak-0", "rates-carried", "throughput", "cpu", "percentiles"}),
+        ("targets", {"throughput-by-target", "search-by-target", "recall-by-target"}),
         ("all", {"scaling", "degradation-store", "recall", "leak-0", "series-cpu"}),
     ],
 )

@@ -1,39 +1,26 @@
-"""The HTML report in a headless Chromium: drawn, hovered, zoomed, and silent.
-
-Skipped where there is no Chromium, unless HARNESS_BROWSER_TESTS=required, as in .ci/run.
-"""
+"""The HTML report in a headless Chromium: drawn, hovered, zoomed, and silent."""
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.history import read_all
+from harness.history.directories import find_directories
+from harness.history.trend import find_trend
 from harness.report.html import write_report
+from harness.report.trend_page import trend_page
+from tests.browser import TEXT_OF_POOR_CONTRAST, Seen
+from tests.history.made_history import made_series
 from tests.report.made_benches import make_bench
 from tests.report.made_runs import HOSTILE, SHOWN, make_run
 
-REQUIRED = os.environ.get("HARNESS_BROWSER_TESTS") == "required"
-if not REQUIRED:
-    pytest.importorskip("playwright.sync_api")
-from playwright import sync_api  # noqa: E402 - skipped, not failed, where it is not installed
-
 pytestmark = pytest.mark.slow
 
-_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 # Of the pixels of a chart's canvas, how many hues there are: a blank one has one.
 _COLOURS = """canvas => {
   const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
@@ -44,31 +31,11 @@ _COLOURS = """canvas => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    executable = shutil.which("chromium") or shutil.which("chromium-browser")
-    if executable is None:
-        if REQUIRED:
-            pytest.fail("HARNESS_BROWSER_TESTS=required, and there is no chromium on the PATH")
-        pytest.skip("there is no chromium on the PATH")
-    with sync_api.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=executable, args=_ARGUMENTS)
-        yield started
-        started.close()
-
-
-class Opened:
-    """A report in a browser's page, with all that the page said and asked for."""
+class Opened(Seen):
+    """A report in a browser's page."""
 
     def __init__(self, browser: Any, report: Path, **options: Any) -> None:
-        self.context = browser.new_context(**options)
-        self.page = self.context.new_page()
-        self.said: list[str] = []
-        self.asked: list[str] = []
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("dialog", lambda dialog: self.said.append("dialog"))
-        self.page.on("request", lambda request: self.asked.append(request.url))
+        super().__init__(browser, **options)
         self.page.goto(report.as_uri())
         self.page.wait_for_selector(".plot canvas")
 
@@ -116,14 +83,29 @@ def test_charts_are_drawn_in_both_themes(opened: Any, report: Path, theme: str):
     assert page.said == []
 
 
-@pytest.mark.parametrize("kind", ["agents", "memory", "resources"])
+@pytest.mark.parametrize("kind", ["agents", "memory", "resources", "targets"])
 def test_charts_of_benchmarks_are_drawn(opened: Any, tmp_path: Path, kind: str):
     """Every chart of a benchmark's report is drawn too, and hovering over it shows figures."""
     page = opened(write_report(make_bench(tmp_path / "bench", kind)))
     for canvas in page.page.locator(".plot canvas").all():
         assert len(canvas.evaluate(_COLOURS)) > 3
-    chart = {"agents": "scaling", "memory": "degradation-search", "resources": "leak-0"}[kind]
+    charts = {"agents": "scaling", "memory": "degradation-search", "resources": "leak-0"}
+    chart = charts.get(kind, "throughput-by-target")
     assert re.search(r"\d", page.hover(chart))
+    assert page.said == []
+
+
+def test_a_trend_is_drawn(opened: Any, tmp_path: Path):
+    """The page of a trend draws runs, levels and changes, with no half runs on its axis."""
+    levels = [4.0] * 8 + [6.0] * 8
+    made_series(tmp_path, [one * (1 + place % 3 / 50) for place, one in enumerate(levels)])
+    read = read_all(find_directories(tmp_path), tmp_path)
+    trend = find_trend(read, "search.p99_ms", "", lambda run: True, dict)
+    (tmp_path / "trend.html").write_text(trend_page(trend), "utf-8")
+    page = opened(tmp_path / "trend.html", viewport={"width": 400, "height": 800})
+    assert len(page.page.locator("#chart-trend canvas").evaluate(_COLOURS)) > 3
+    assert re.search(r"\d ms", page.hover("trend"))
+    assert page.page.evaluate("() => document.documentElement.scrollWidth") == 400
     assert page.said == []
 
 
@@ -317,35 +299,7 @@ def test_paper_is_white(opened: Any, report: Path):
     assert page.page.evaluate("() => document.documentElement.dataset.theme") == "auto"
 
 
-_CONTRAST = """() => {
-  const luminance = (rgb) => {
-    const [r, g, b] = rgb.match(/[\\d.]+/g).map(Number).map((one) => {
-      const c = one / 255;
-      return c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
-    });
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const ground = (node) => {
-    for (let at = node; at; at = at.parentElement) {
-      const colour = getComputedStyle(at).backgroundColor;
-      if (!/, 0\\)$/.test(colour) && colour !== "transparent") return colour;
-    }
-    return "rgb(255, 255, 255)";
-  };
-  const poor = [];
-  const kinds = "h1,h2,h3,p,th,td,dt,dd,li,a,strong,summary,button,b,span";
-  for (const node of document.querySelectorAll(kinds)) {
-    const own = [...node.childNodes].some((one) => one.nodeType === 3 && one.textContent.trim());
-    if (!own || !node.checkVisibility()) continue;
-    const [a, b] = [luminance(getComputedStyle(node).color), luminance(ground(node))];
-    const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    if (contrast < 4.5) poor.push(`${node.tagName} ${node.textContent.slice(0, 30)} ${contrast}`);
-  }
-  return poor;
-}"""
-
-
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_text_has_contrast(opened: Any, report: Path, theme: str):
     """All text has a contrast of 4.5:1 or more with its ground (WCAG 2.2, 1.4.3)."""
-    assert opened(report, color_scheme=theme).page.evaluate(_CONTRAST) == []
+    assert opened(report, color_scheme=theme).page.evaluate(TEXT_OF_POOR_CONTRAST) == []

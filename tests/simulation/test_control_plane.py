@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from harness.simulation.control_plane import (
-    CONTROL_CALLS_MAX,
     ControlCosts,
     Scale,
     limits,
@@ -53,13 +52,6 @@ def test_at_the_size_where_it_breaks_a_limit_is_reached(name: str):
         rate_ops_s=SCALE.rate_ops_s * factor,
     )
     assert limit_of(there, name).ratio == pytest.approx(1.0, rel=0.02)
-
-
-def test_cohorts_at_the_barrier_take_all_calls():
-    """With as many as the control actor takes calls there is none left to open it."""
-    most = replace(SCALE, cohorts=CONTROL_CALLS_MAX)
-    assert limit_of(most, "start barrier").ratio > 1
-    assert limit_of(SCALE, "start barrier").ratio < 1
 
 
 def test_agents_dealt_out_by_their_shard_need_few_connections():

@@ -32,6 +32,7 @@ def plan(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     return run
 
 
+@pytest.mark.slow
 def test_a_million_agents_are_sized(plan):
     """Sizes, the range, the prediction, and all that it rests on, in 80 columns."""
     code, out, err = plan(*ASKED, "--from", RECORDED)
@@ -53,6 +54,7 @@ def test_a_million_agents_are_sized(plan):
     assert "…" not in out
 
 
+@pytest.mark.slow
 def test_json_has_the_question_and_the_plan(plan):
     """Numbers as they are, consistent with each other."""
     code, out, _ = plan(*ASKED, "--rate-per-agent", 0.1, "--json", "--from", RECORDED)
@@ -68,6 +70,7 @@ def test_json_has_the_question_and_the_plan(plan):
     assert planned["tried"][-1][0] == planned["processes"]["shards"]
 
 
+@pytest.mark.slow
 def test_what_was_read_can_be_kept(plan, tmp_path: Path):
     """The file gives the same plan as what it was kept of."""
     kept = tmp_path / "kept.json"
@@ -75,6 +78,7 @@ def test_what_was_read_can_be_kept(plan, tmp_path: Path):
     assert plan(*SMALL, "--from", kept) == first
 
 
+@pytest.mark.slow
 def test_a_smaller_rate_needs_less(plan):
     """Shards follow the rate, and memory does not."""
     sizes = []
@@ -109,6 +113,7 @@ def test_it_refuses_what_it_cannot_size(plan, monkeypatch, tmp_path: Path, argum
     assert err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_agents_that_hardly_ever_ask_are_sized(plan):
     """However long the simulated time is that some thousand operations take."""
     code, out, _ = plan(*ASKED, "--rate-per-agent", 1e-6, "--json", "--from", RECORDED)

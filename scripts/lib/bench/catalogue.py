@@ -12,7 +12,11 @@ from pathlib import Path
 from bench.figures import FigureSpec, Goal, Measured, number, ratio, total
 from bench.harness_runs import HarnessRun, run_harness, run_script
 from bench.library import batches, calls, single_stores
+from bench.page import page, page_specs
+from bench.peer_check import peer_check, peer_check_specs
 from bench.sizes import BATCH_OPERATIONS, THREADS, Sizes
+from bench.target_cost import COUNTS, target_cost
+from bench.watching import watching, watching_specs
 
 __all__ = ["MEASUREMENTS", "ROWS", "Measure", "figure_specs"]
 
@@ -61,6 +65,10 @@ MEASUREMENTS: dict[str, Measure] = {
     "calls": calls,
     "single-stores": single_stores,
     "batches": batches,
+    "target-cost": target_cost,
+    "watching": watching,
+    "page": page,
+    "peer-check": peer_check,
 }
 
 # --only NAME: the measurements that its figures need.
@@ -75,12 +83,24 @@ ROWS: dict[str, tuple[str, ...]] = {
     "many-agents": ("standard", "many"),
     "script-run": ("script",),
     "sampling": ("paced",),
+    "target-cost": ("target-cost",),
+    "watching": ("watching",),
+    "page": ("page",),
+    "peer-check": ("peer-check",),
 }
 
 
 def figure_specs(sizes: Sizes) -> list[FigureSpec]:
     """The lines of the table."""
-    return [*_through_ray(sizes), *_in_process(), *_whole_runs(sizes)]
+    return [
+        *_through_ray(sizes),
+        *_in_process(),
+        *_whole_runs(sizes),
+        *_target_cost(),
+        *watching_specs(sizes),
+        *page_specs(sizes),
+        *peer_check_specs(sizes),
+    ]
 
 
 def _through_ray(sizes: Sizes) -> list[FigureSpec]:
@@ -231,3 +251,24 @@ def _whole_runs(sizes: Sizes) -> list[FigureSpec]:
             goal=Goal(most=3),
         ),
     ]
+
+
+def _target_cost() -> list[FigureSpec]:
+    """An agent alone pays two turns of threads for each operation, which many agents share."""
+    specs = []
+    for agents in reversed(COUNTS):
+        who = f"{agents:,} agents" if agents > 1 else "1 agent"
+        for name, title, goal in (
+            ("added", "CPU that the harness adds to an operation of a plain target", Goal(most=15)),
+            ("bare", "CPU of a bare loop's operation", None),
+        ):
+            specs.append(
+                FigureSpec(
+                    row="target-cost",
+                    title=f"{title}, {who}",
+                    unit="µs",
+                    value=number("target-cost", f"{name}_{agents}_us"),
+                    goal=goal if agents > 1 else None,
+                )
+            )
+    return specs

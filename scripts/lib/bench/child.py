@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from bench.errors import MeasurementError
 
-__all__ = ["in_child", "serve"]
+__all__ = ["answer_of", "in_child", "serve", "start_child"]
 
 _BOUND_S = 3_600.0
 _LIBRARY = Path(__file__).resolve().parent.parent
@@ -26,34 +28,63 @@ _PROGRAM = (
 )
 
 
-def in_child(work: str, *, killed: bool = False, **arguments: Any) -> dict[str, Any]:
+def in_child(
+    work: str,
+    *,
+    killed: bool = False,
+    environment: Mapping[str, str] | None = None,
+    **arguments: Any,
+) -> dict[str, Any]:
     """What ``work``, a function as ``module.name`` of this package, gives for arguments.
 
     Both are of what JSON can carry. With ``killed`` the function kills its process, and the
-    answer is empty.
+    answer is empty. ``environment`` is added to that of this process.
 
     Raises:
         MeasurementError: it raised, or ended in another way than it should have.
     """
+    process = start_child(work, environment=environment, **arguments)
+    try:
+        return answer_of(process, work, _BOUND_S, killed=killed)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def start_child(
+    work: str, *, environment: Mapping[str, str] | None = None, **arguments: Any
+) -> subprocess.Popen[str]:
+    """Begin what `in_child` does, and go on; ends with the caller's `answer_of`, or its kill."""
     program = _PROGRAM.format(library=str(_LIBRARY))
     call = json.dumps({"work": work, "arguments": arguments})
+    return subprocess.Popen(
+        [sys.executable, "-P", "-c", program, call],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **(environment or {})},
+    )
+
+
+def answer_of(
+    process: subprocess.Popen[str], work: str, bound_s: float, *, killed: bool = False
+) -> dict[str, Any]:
+    """What a child gives, once it does; as `in_child` has it.
+
+    Raises:
+        MeasurementError: it raised, ended in another way than it should have, or takes too long.
+    """
     try:
-        done = subprocess.run(
-            [sys.executable, "-P", "-c", program, call],
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=_BOUND_S,
-        )
+        said, problem = process.communicate(timeout=bound_s)
     except subprocess.TimeoutExpired:
-        raise MeasurementError(f"{work} takes longer than {_BOUND_S:,.0f} s") from None
-    if killed and done.returncode == -signal.SIGKILL:
+        raise MeasurementError(f"{work} takes longer than {bound_s:,.0f} s") from None
+    if killed and process.returncode == -signal.SIGKILL:
         return {}
-    if killed or done.returncode:
-        told = done.stderr.strip().splitlines()
+    if killed or process.returncode:
+        told = problem.strip().splitlines()
         reason = told[-1] if told else "without a word"
-        raise MeasurementError(f"{work} ended with exit code {done.returncode}: {reason}")
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        raise MeasurementError(f"{work} ended with exit code {process.returncode}: {reason}")
+    answer: dict[str, Any] = json.loads(said.splitlines()[-1])
     return answer
 
 

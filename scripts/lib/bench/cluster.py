@@ -195,7 +195,9 @@ def _wait_for_nodes(environment: dict[str, str], hosts: int) -> None:
     deadline_s = time.monotonic() + _JOIN_S_MAX
     while True:
         said = _call([str(_LAB), "exec", "1", "--", "python", "-c", look], environment)
-        if int(said.split()[-1]) >= hosts:
+        # Ray may write to standard output, too
+        (alive,) = (line for line in said.splitlines() if line.isdigit())
+        if int(alive) >= hosts:
             return
         if time.monotonic() > deadline_s:
-            raise MeasurementError(f"only {said.split()[-1]} of {hosts} hosts joined the cluster")
+            raise MeasurementError(f"only {alive} of {hosts} hosts joined the cluster")

@@ -73,6 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _write(out, report, figures, session)
     introduction = _introduction(facts, repeats, standard=standard) + _skipped_lines(skipped)
     print_table(figures, introduction, sys.stdout, suite.foot)
+    for line in ["", *suite.tables(session)] if suite.tables else []:
+        print(line)
     for problem in session.problems:
         _say(f"not measured: {problem}")
     print(f"\n{out}")
@@ -124,9 +126,9 @@ def _parser(name: str, suite: Suite) -> argparse.ArgumentParser:
     for size in fields(suite.sizes):
         group.add_argument(
             f"--{size.name.replace('_', '-')}",
-            type=_count,
+            type=size.metadata.get("type", _count),
             default=size.default,
-            metavar="N",
+            metavar="TEXT" if "type" in size.metadata else "N",
             help=f"{size.metadata['help']} [{size.default}]",
         )
     return parser

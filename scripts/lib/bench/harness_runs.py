@@ -47,7 +47,7 @@ def run_harness(arguments: list[str], folder: Path, *, watch_memory: bool = Fals
     return _run([str(program), "run", "--json"], arguments, folder, watch_memory)
 
 
-def run_bench(arguments: list[str], folder: Path) -> Path:
+def run_bench(arguments: list[str], folder: Path, time_max_s: float = RUN_S_MAX) -> Path:
     """``harness bench`` with arguments; its directory, in ``folder``.
 
     Raises:
@@ -55,7 +55,7 @@ def run_bench(arguments: list[str], folder: Path) -> Path:
     """
     program, out = Path(sys.executable).with_name("harness"), folder / "bench"
     command = [str(program), "bench", *arguments, "--out", str(out)]
-    _wait_for(command, folder / "bench.log", folder, watch_memory=False)
+    _wait_for(command, folder / "bench.log", folder, watch_memory=False, time_max_s=time_max_s)
     return out
 
 
@@ -90,7 +90,11 @@ def _run(command: list[str], arguments: list[str], folder: Path, watch_memory: b
 
 
 def _wait_for(
-    command: list[str], log: Path, folder: Path, watch_memory: bool
+    command: list[str],
+    log: Path,
+    folder: Path,
+    watch_memory: bool,
+    time_max_s: float = RUN_S_MAX,
 ) -> MemoryWatch | None:
     """Run a command to its end, in a session of its own, which this process alone can end."""
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
@@ -107,11 +111,11 @@ def _wait_for(
         watch = MemoryWatch(process.pid) if watch_memory else None
         try:
             with watch or contextlib.nullcontext():
-                code = process.wait(RUN_S_MAX)
+                code = process.wait(time_max_s)
         except BaseException as error:
             _end(process)
             if isinstance(error, subprocess.TimeoutExpired):
-                problem = f"the run was ended after {RUN_S_MAX:.0f} s"
+                problem = f"the run was ended after {time_max_s:.0f} s"
                 raise MeasurementError(problem) from error
             raise
     if code:

@@ -19,13 +19,19 @@ import msgspec
 import psutil
 
 from harness.control import CohortReady, CohortReport, Control, control_actor
+from harness.operation_tally import OperationTally, kind_of
 
 __all__ = ["control_messages", "lookups", "snapshots"]
 
 _AT_ONCE = 16
 _FILE_BYTES = 256 * 1024
-# What a cohort of some hundred agents has seen in a quarter of a second.
-_LATENCIES = [(bucket, 100) for bucket in range(100, 160)]
+# What a cohort of some hundred agents has seen in a quarter of a second, of three operations.
+_TALLY = {
+    kind_of(1, operation): OperationTally(
+        [2_000, 0, 0, 0, 0, 0, 0], dict.fromkeys(range(100, 160), 33), *[10**9] * 5
+    )
+    for operation in range(3)
+}
 
 
 def control_messages(senders: int, reports: int, files: int) -> dict[str, float]:
@@ -129,7 +135,7 @@ def _send_reports(control: Any, cohort: int, count: int) -> None:
         operations=5_000,
         failures=0,
         retries=0,
-        latencies=_LATENCIES,
+        tally=_TALLY,
     )
     data, waiting = msgspec.msgpack.encode(report), []
     for _ in range(count):
@@ -154,7 +160,7 @@ async def _snapshots(cohorts: int, repeats: int) -> dict[str, float]:
         for number in range(cohorts):
             me = CohortReady(number, 1_000_000 + number, "f" * 56)
             waiting.append(asyncio.create_task(control.ready(msgspec.msgpack.encode(me))))
-            report = CohortReport(number, 500, 0, 5_000, 0, 0, _LATENCIES)
+            report = CohortReport(number, 500, 0, 5_000, 0, 0, _TALLY)
             await control.report(msgspec.msgpack.encode(report))
         await asyncio.sleep(0)
         before = time.process_time()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["BATCH_OPERATIONS", "SLICES", "THREADS", "Sizes", "size"]
+__all__ = ["BATCH_OPERATIONS", "SLICES", "THREADS", "Sizes", "size", "words"]
 
 BATCH_OPERATIONS = 256
 THREADS = 16
@@ -15,6 +15,12 @@ SLICES = 3
 def size(default: int, text: str) -> int:
     """A count that is an option of the command."""
     made: int = field(default=default, metadata={"help": text})
+    return made
+
+
+def words(default: str, text: str) -> str:
+    """Text that is an option of the command."""
+    made: str = field(default=default, metadata={"help": text, "type": str})
     return made
 
 
@@ -32,3 +38,9 @@ class Sizes:
     batch_rounds: int = size(20, f"rounds of each of {BATCH_OPERATIONS} agents in batches")
     paced_rate: int = size(100, "operations a second of the paced run")
     paced_s: int = size(20, "seconds of it")
+    cost_operations: int = size(45_000, "operations of a plain target by 500 agents, each way")
+    watching_s: int = size(10, "seconds of each run that is watched, or is not")
+    page_points: int = size(600, "points of a run whose live page is opened")
+    page_s: int = size(3_600, "seconds of points that go by on an open live page")
+    peer_rounds: int = size(10, "rounds of a peer that is checked against a bare script")
+    peer_rounds_alone: int = size(300, "rounds of its one agent alone")

@@ -7,8 +7,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench import catalogue, cluster, core, core_figures, scale
+from bench import (
+    catalogue,
+    cluster,
+    core,
+    core_figures,
+    faces,
+    page,
+    peer_check,
+    peers,
+    peers_table,
+    scale,
+)
 from bench.figures import FigureSpec
+from bench.session import Session
 from bench.sizes import Sizes
 
 __all__ = ["SUITES", "Suite"]
@@ -26,6 +38,7 @@ class Suite:
         repeats: of everything, unless the call says otherwise.
         about: what the help says.
         foot: what stands below the table, a paragraph a line.
+        tables: Markdown that is printed below the table, in lines, of what was measured.
         skipped: rows that cannot be measured here, and why in a sentence.
     """
 
@@ -36,6 +49,7 @@ class Suite:
     repeats: int
     about: str
     foot: Sequence[str] = ()
+    tables: Callable[[Session], Sequence[str]] | None = None
     skipped: Callable[[], Mapping[str, str]] = field(default=dict)
 
     def needed(self, rows: Sequence[str]) -> list[str]:
@@ -56,7 +70,8 @@ SUITES = {
         rows=catalogue.ROWS,
         specs=catalogue.figure_specs,
         repeats=5,
-        about="All of it takes about a minute a repeat.",
+        about="All of it takes about two minutes a repeat.",
+        skipped=lambda: page.skipped_rows() | peer_check.skipped_rows(),
     ),
     "core": Suite(
         sizes=core.CoreSizes,
@@ -76,6 +91,29 @@ SUITES = {
         repeats=3,
         about="How far off the prediction of 500 agents from 10 to 100 is, and what a run costs "
         "of which there is one: what `harness simulate` takes for granted. A minute a repeat.",
+    ),
+    "peers": Suite(
+        sizes=peers.PeerSizes,
+        measurements=peers.MEASUREMENTS,
+        rows=peers.ROWS,
+        specs=peers.figure_specs,
+        repeats=1,
+        about="Our store beside every other that is installed (pip install '.[targets]'), and "
+        "Markdown of it: about two minutes for each, in one `harness bench targets`, which repeats "
+        "by itself.",
+        foot=peers.FOOT,
+        tables=peers_table.tables_of,
+    ),
+    "faces": Suite(
+        sizes=faces.FaceSizes,
+        measurements=faces.MEASUREMENTS,
+        rows=faces.ROWS,
+        specs=faces.figure_specs,
+        repeats=3,
+        about="Our store as LangGraph's and LangChain's, beside itself and LangGraph's own stores: "
+        "half a minute a repeat.",
+        foot=faces.FOOT,
+        skipped=faces.skipped_rows,
     ),
     "cluster": Suite(
         sizes=cluster.ClusterSizes,

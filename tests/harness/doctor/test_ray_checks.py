@@ -109,12 +109,10 @@ def test_a_ray_of_our_own_that_does_not_start_fails(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.cluster
-def test_a_real_cluster_is_asked_for_its_token(local_ray, monkeypatch, tmp_path):
+def test_a_real_cluster_is_asked_for_its_token(ray_here: RaySession, monkeypatch, tmp_path):
     """It takes the machine's own, and turns away a wrong one and none."""
-    import ray
-
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
-    address = ray.get_runtime_context().gcs_address
+    address = ray_here.head_address
     assert ray_reachable._token_of_cluster(address).verdict == "ok"
     monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
     found = ray_reachable._token_of_cluster(address)
