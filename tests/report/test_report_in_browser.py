@@ -233,12 +233,13 @@ def test_a_chart_gives_its_data_as_a_table(opened: Any, report: Path):
     """Each chart opens into a table with a row for every point."""
     page = opened(report)
     page.page.locator("#chart-percentiles summary").click()
-    rows = page.page.locator("#chart-percentiles details tbody tr").count()
+    rows = page.page.locator("#chart-percentiles details tbody tr")
+    rows.first.wait_for()  # a browser says after the click that what was opened is open
     points = page.page.evaluate(
         "() => JSON.parse(document.getElementById('report-data').textContent)"
         ".find((one) => one.key === 'percentiles').x.length"
     )
-    assert rows == points > 50
+    assert rows.count() == points > 50
 
 
 def test_a_line_can_be_put_away(opened: Any, report: Path):
