@@ -2,17 +2,21 @@
 
 prometheus-client's own server answers, in threads of its own, with what the run's instruments
 read at that moment (`harness.live.readings`), on a registry of its own: Prometheus' text format,
-or OpenMetrics for who accepts it. The server ends with the run.
+or OpenMetrics for who accepts it. On loopback a page of another site is refused, as the live page
+refuses it (`harness.live.access`); elsewhere a scraper may know this machine by any name. The
+server ends with the run.
 """
 
 from __future__ import annotations
 
 import errno
 import io
+import ipaddress
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from http import HTTPStatus
 from itertools import accumulate
 from pathlib import Path
 from threading import Condition
@@ -29,6 +33,7 @@ from prometheus_client.core import (
 )
 
 from harness.errors import UsageError
+from harness.live.access import LOOPBACK_NAMES, Access
 from harness.live.instruments import BUCKET_BOUNDS_S, prometheus_family, prometheus_unit
 from harness.live.readings import Distribution, Gauges, Reading
 
@@ -121,6 +126,24 @@ class _Sent(list[bytes]):
         self._then()
 
 
+def _for_own_pages(app: WSGIApplication, access: Access) -> WSGIApplication:
+    """The same application; requests of a page of another site are refused."""
+
+    def guarded(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        def sent(name: str) -> Sequence[str]:
+            key = f"HTTP_{name.upper().replace('-', '_')}"
+            return [environ[key]] if key in environ else []
+
+        refusal = access.refusal(sent)
+        if refusal is None:
+            return app(environ, start_response)
+        status = f"{refusal.status} {HTTPStatus(refusal.status).phrase}"
+        start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
+        return [f"{status}: {refusal.sentence}\n".encode()]
+
+    return guarded
+
+
 class _Handler(WSGIRequestHandler):
     """Says nothing on the run's terminal, and leaves a client that does nothing."""
 
@@ -155,12 +178,17 @@ def metrics_server(command: str, host: str, port: int) -> Iterator[MetricsServer
     except (OSError, UnicodeError) as error:
         raise _refused(error, host, port) from None
     try:
+        shown = f"[{host}]" if ":" in host else host
         if (app := server.get_app()) is not None:
-            server.set_app(served.noticing(app))
+            app = served.noticing(app)
+            if ipaddress.ip_address(server.socket.getsockname()[0]).is_loopback:
+                names = {*LOOPBACK_NAMES, shown.lower()}
+                access = Access(server.server_port, names, any_address=False, token=None)
+                app = _for_own_pages(app, access)
+            server.set_app(app)
         server.RequestHandlerClass = _Handler
         # A client that went in the middle of its request is no matter of the run.
         server.handle_error = _nothing_said  # type: ignore[method-assign]
-        shown = f"[{host}]" if ":" in host else host
         served.url = f"http://{shown}:{server.server_port}/metrics"
         yield served
     finally:

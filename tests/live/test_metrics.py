@@ -7,12 +7,14 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
+from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -407,6 +409,34 @@ def test_only_a_path_that_is_got_is_answered(served):
     request = urllib.request.Request(served.url, data=b"x", method="POST")
     with pytest.raises(urllib.error.HTTPError, match="405"):
         urllib.request.urlopen(request, timeout=60)
+
+
+def asked(server: MetricsServer, **headers: str) -> int:
+    """The status of the answer to a request with these headers."""
+    netloc = urlsplit(server.url).netloc
+    sent = {"Host": netloc, **{name.replace("_", "-"): value for name, value in headers.items()}}
+    connection = HTTPConnection(netloc, timeout=60)
+    with closing(connection):
+        connection.request("GET", "/metrics", headers=sent)
+        return connection.getresponse().status
+
+
+def test_pages_from_elsewhere_are_refused(served):
+    """On loopback a name or an origin that is not its own is refused; nobody is waited for then."""
+    port = urlsplit(served.url).port
+    assert asked(served, Host=f"localhost:{port}", Origin=f"http://localhost:{port}") == 200
+    for host in (f"example.org:{port}", f"127.0.0.1.example.org:{port}", "127.0.0.1", ""):
+        assert asked(served, Host=host) == 421
+    for origin in ("http://example.org", f"https://127.0.0.1:{port}", "null"):
+        assert asked(served, Origin=origin) == 403
+    assert asked(served, Sec_Fetch_Site="cross-site") == 403
+    assert served._scrapes_s == [pytest.approx(time.monotonic(), abs=600)]
+
+
+def test_beyond_loopback_it_is_asked_for_by_any_name():
+    """A scraper may know this machine by a name that it does not know itself."""
+    with metrics_server("run", "0.0.0.0", 0) as server:
+        assert asked(server, Host="metrics.example.org") == 200
 
 
 def test_the_command_line_starts_without_the_library():

@@ -10,7 +10,7 @@ import socket
 from dataclasses import dataclass
 
 from harness.errors import UsageError, quoted
-from harness.live.web.access import LOOPBACK_NAMES
+from harness.live.access import LOOPBACK_NAMES
 
 __all__ = ["LOOPBACK", "Listening", "listen"]
 

@@ -17,7 +17,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from harness.live.web.access import Access
+from harness.live.access import Access
 from harness.live.web.feed import Feed, Message
 from harness.live.web.page_files import page_files
 from harness.live.web.pages import Pages
@@ -145,7 +145,7 @@ class LiveServer:
         return connection
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        refusal = self._access.refusal(request.headers)
+        refusal = self._access.refusal(lambda name: request.headers.getall(name, []))
         if refusal is not None:
             return _sentence(refusal.status, refusal.sentence)
         name = self._access.own_path(request.path)

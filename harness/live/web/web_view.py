@@ -22,9 +22,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from harness.live.access import Access
 from harness.live.progress import Progress
 from harness.live.view import View
-from harness.live.web.access import Access
 from harness.live.web.feed import Feed, Message
 from harness.live.web.listening import LOOPBACK, listen
 from harness.live.web.plain_values import plain_value

@@ -1,4 +1,4 @@
-"""Who may ask the live page's server for anything: pure, from a request's headers and path.
+"""Who may ask what a run serves for anything: pure, from a request's headers and path.
 
 A page of another site that is open in the same browser can send requests here, and by a name that
 it lets resolve to this address (DNS rebinding) even read the answers. So the name that is asked
@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 __all__ = ["LOOPBACK_NAMES", "Access", "Refusal"]
 
@@ -49,13 +48,13 @@ class Access:
         self._any_address = any_address
         self._token = None if token is None else token.encode()
 
-    def refusal(self, headers: Any) -> Refusal | None:
-        """Why a request with these headers is turned away, or None.
+    def refusal(self, sent: Callable[[str], Sequence[str]]) -> Refusal | None:
+        """Why a request is turned away, or None.
 
         Args:
-            headers: a mapping with ``getall(name, default)``, as aiohttp's.
+            sent: the values of a header of the request, by its name; none where it has none.
         """
-        hosts = headers.getall("Host", [])
+        hosts = sent("Host")
         if len(hosts) != 1 or not self._is_ours(hosts[0]):
             return Refusal(
                 421,
@@ -64,10 +63,10 @@ class Access:
                 "on both sides.",
             )
         own = f"http://{hosts[0]}".lower()
-        if any(origin.lower() != own for origin in headers.getall("Origin", [])):
+        if any(origin.lower() != own for origin in sent("Origin")):
             return Refusal(403, "A page from elsewhere may not ask this server for anything.")
-        sites = headers.getall("Sec-Fetch-Site", [])
-        if any(site not in _OWN_SITE for site in sites) and not _opens_a_page(headers):
+        is_elsewhere = any(site not in _OWN_SITE for site in sent("Sec-Fetch-Site"))
+        if is_elsewhere and not _opens_a_page(sent):
             return Refusal(403, "A page from elsewhere may not ask this server for anything.")
         return None
 
@@ -87,10 +86,10 @@ class Access:
         return name in self._names or (self._any_address and _is_address(name))
 
 
-def _opens_a_page(headers: Mapping[str, str]) -> bool:
+def _opens_a_page(sent: Callable[[str], Sequence[str]]) -> bool:
     """Whether a browser asks in order to show the answer in a window of its own."""
-    mode, destination = headers.get("Sec-Fetch-Mode"), headers.get("Sec-Fetch-Dest")
-    return mode == "navigate" and destination == "document"
+    modes, destinations = sent("Sec-Fetch-Mode"), sent("Sec-Fetch-Dest")
+    return list(modes) == ["navigate"] and list(destinations) == ["document"]
 
 
 def _name_and_port(host: str) -> tuple[str, str]:
