@@ -212,12 +212,22 @@ class RunningLab:
             for host in self.hosts:
                 if not self._runs_raylet(host):
                     self.call("join", f"{host}")
-        poll(
-            lambda: sorted(host for host, _ in self._listed()) == self.hosts,
-            "there is one node of each host",
-            _RAY_TIMEOUT_S,
-        )
+        try:
+            poll(
+                lambda: sorted(host for host, _ in self._listed()) == self.hosts,
+                "there is one node of each host",
+                _RAY_TIMEOUT_S,
+            )
+        except AssertionError as error:
+            error.add_note(self._told_of_nodes())
+            raise
         self._ray_is_up = True
+
+    def _told_of_nodes(self) -> str:
+        """What is known of nodes that are missing: the autoscaler's last words, hosts' processes."""
+        said = self.exec(HEAD, "sh", "-c", "tail -n 80 /tmp/ray/session_latest/logs/monitor.*")
+        runs = [self.exec(host, "ps", "-e", "-o", "pid,etimes,comm").stdout for host in self.hosts]
+        return "\n".join([f"alive: {self._listed()}", said.stdout, *runs])
 
     def _runs_raylet(self, host: int) -> bool:
         """Whether Ray runs on a host, of which Ray on the head may know nothing yet."""
