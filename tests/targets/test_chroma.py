@@ -4,6 +4,8 @@ import os
 import signal
 import socket
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -117,9 +119,34 @@ def test_wal_has_sqlite_write_ahead(tmp_path: Path):
             memory = made_memory("agent", "state", 1)
             store.store_many([memory])
             assert store.retrieve_many([("agent", "state")]) == [memory.payload]
-        with closing(sqlite3.connect(setup.folder / "chroma.sqlite3")) as database:
-            [mode] = database.execute("PRAGMA journal_mode").fetchone()
-        assert mode == ("wal" if wal else "delete")
+        assert journal_mode(setup.folder / "chroma.sqlite3") == ("wal" if wal else "delete")
+
+
+def journal_mode(database: Path) -> str:
+    """As another process reads it: Chroma's threads may still have the file open in this one."""
+    asking = (
+        "import sqlite3, sys\n"
+        "print(*sqlite3.connect(sys.argv[1]).execute('PRAGMA journal_mode').fetchone())"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", asking, database],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    ).stdout.strip()
+
+
+def test_a_database_that_is_there_is_not_opened_by_another_sqlite(tmp_path: Path, monkeypatch):
+    """Opened again in one process, where Chroma may still be closing it, it stays as it is."""
+    setup = setup_in(tmp_path)
+    memory = made_memory("agent", "state", 1)
+    with opened(ChromaTarget(ChromaOptions(wal=True)), setup) as store:
+        store.store_many([memory])
+    monkeypatch.setattr(sqlite3, "connect", None)
+    with opened(ChromaTarget(ChromaOptions(wal=True)), setup) as store:
+        assert store.retrieve_many([("agent", "state")]) == [memory.payload]
+    assert journal_mode(setup.folder / "chroma.sqlite3") == "wal"
 
 
 def test_more_than_a_batch_of_chromas_is_parted(tmp_path: Path):

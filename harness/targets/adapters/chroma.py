@@ -238,8 +238,17 @@ def _persistent_client(folder: Path, *, wal: bool) -> Any:
 
 
 def _write_ahead(folder: Path) -> None:
-    # The mode stays with the file; it has to be set before Chroma has it open.
-    with contextlib.closing(sqlite3.connect(folder / "chroma.sqlite3")) as database:
+    """Make the database with this journal, unless it is there: the mode stays with the file.
+
+    Chroma, which brings another SQLite, may not have the file open meanwhile, nor still be closing
+    it: two of them in one process do not see each other's locks, and this one cuts off the file
+    that the other has mapped, which ends the process with SIGBUS ("How To Corrupt An SQLite
+    Database File", 2.2.1).
+    """
+    path = folder / "chroma.sqlite3"
+    if path.exists():
+        return
+    with contextlib.closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA journal_mode=WAL")
 
 
